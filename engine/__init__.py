@@ -1,0 +1,19 @@
+"""Probing, judging, scheduling: the part that works alone, as a library. It knows no HTTP server and no SQL.
+
+Imports go one way, api -> store -> engine; inside this folder from the top of this list to its end:
+
+    engine       the assembly: nurseries, channels, what an embedding program calls
+    director     the actor that adds, changes, pauses, resumes and deletes monitors
+    actor        one monitor: sleep until due, probe, judge, hand out the heartbeat
+    outlets      the three bounded channels and what each does when it is full
+    writer, stats, hub   what listens at their other ends: storage, statistics, subscribers
+    janitor      forgets what is older than it is kept
+    supervisor   restarts a crashed actor, one for one
+    timekeeper   wakes thousands of sleeping actors with one timer
+    probes/      one file for each kind of monitor, and the registry
+    net/         names, the egress guard, connecting, TLS
+    memory       a store that keeps all in memory
+    ports        what the engine needs of storage
+    schedule, verdict, accounting, sketch   the rules: functions over values, no clock, no socket
+    records, monitor, secrets, errors       the values
+"""

@@ -1,0 +1,213 @@
+"""One monitor: an actor that sleeps until its check is due, probes, judges and hands out a heartbeat, for ever.
+
+Its state lives in its `Runtime`, which the actor alone writes while it runs. Changing a monitor means stopping its actor and
+starting another on the same runtime (`director.py`), so that an actor has no mailbox: ten thousand idle ones would cost
+more than the actors.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import trio
+
+from peekaping.engine.monitor import Monitor
+from peekaping.engine.net.network import Network
+from peekaping.engine.net.trace import JUDGE, RESOLVE, Trace
+from peekaping.engine.outlets import Outlets
+from peekaping.engine.probes import prepare
+from peekaping.engine.probes.probe import Probe
+from peekaping.engine.probes.push import Push, PushMonitor
+from peekaping.engine.records import Heartbeat, Outcome, Snapshot, State, Status, plain_message
+from peekaping.engine.schedule import next_due, retry_due, until_slot_ms
+from peekaping.engine.timekeeper import Timekeeper
+from peekaping.engine.verdict import judge
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING_PUSHES = 100
+"""More than this many pushes at once for one monitor are refused: its actor takes them in microseconds."""
+STARVED_S = 0.2
+"""A timeout that is delivered this late was not the target's: our own loop stood still."""
+
+
+class Counters:
+    """What all actors of an engine count together."""
+
+    __slots__ = ("checks", "faults", "late_ms", "missed")
+
+    def __init__(self) -> None:
+        self.checks = 0
+        self.missed = 0
+        """Slots that passed while a check was still running."""
+        self.faults = 0
+        """Checks that a bug or a lack of ours spoiled."""
+        self.late_ms = [0] * 1001
+        """How many checks began n milliseconds after they were due; the last place is for a second and more."""
+
+    def late_percentile(self, fraction: float) -> int:
+        """The lateness that `fraction` of the checks stayed within, in whole milliseconds rounded down."""
+        rest = fraction * sum(self.late_ms)
+        for late, count in enumerate(self.late_ms):
+            rest -= count
+            if rest <= 0:
+                return late
+        return len(self.late_ms) - 1
+
+
+class Services:
+    """What an actor is given."""
+
+    __slots__ = ("counters", "network", "outlets", "timekeeper", "utc_ms")
+
+    def __init__(
+        self, network: Network, timekeeper: Timekeeper, outlets: Outlets, counters: Counters, utc_ms: Callable[[], int]
+    ) -> None:
+        self.network = network
+        self.timekeeper = timekeeper
+        self.outlets = outlets
+        self.counters = counters
+        self.utc_ms = utc_ms
+
+
+class Runtime:
+    """A monitor while the engine runs: its definition, its state, and the handle by which it is stopped."""
+
+    __slots__ = ("_newest_at", "_pushes", "check_now", "entry", "last", "scope", "services", "state", "stopped")
+
+    def __init__(self, snapshot: Snapshot, services: Services, *, check_now: bool) -> None:
+        self.entry, self.state, self.last = snapshot
+        self._newest_at = self.last.at if self.last is not None else 0
+        self.services = services
+        self.check_now = check_now
+        """Whether its first check is due at once, and not in its slot: somebody waits for what they just changed."""
+        self.scope = trio.CancelScope()
+        self.stopped: trio.Event | None = None
+        """Set when its actor has ended; None while it has none."""
+        self._pushes: tuple[trio.MemorySendChannel[Push], trio.MemoryReceiveChannel[Push]] | None = None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self.entry, self.state, self.last)
+
+    @property
+    def pushes(self) -> tuple[trio.MemorySendChannel[Push], trio.MemoryReceiveChannel[Push]]:
+        """The channel for what the target says; made when it is first asked for, because most monitors have no use for it."""
+        if self._pushes is None:
+            self._pushes = trio.open_memory_channel[Push](MOST_WAITING_PUSHES)
+        return self._pushes
+
+    async def run(self) -> None:
+        """The actor; runs until cancelled."""
+        monitor = self.entry.monitor
+        if isinstance(monitor, PushMonitor):
+            await self._listen(monitor)
+        else:
+            await self._check(monitor)
+
+    def conclude(self, outcome: Outcome) -> Heartbeat:
+        """Judge an outcome and hand out its heartbeat."""
+        state, transition = judge(self.state, outcome.status, self.entry.monitor.retries)
+        return self.announce(state, outcome, transition=transition)
+
+    def announce(self, state: State, outcome: Outcome, *, transition: bool = False, is_check: bool = True) -> Heartbeat:
+        """Take on a state and hand out the heartbeat that says so."""
+        # Two may come within a millisecond, and the wall clock may be set back.
+        self._newest_at = at = max(self.services.utc_ms(), self._newest_at + 1)
+        heartbeat = Heartbeat(
+            self.entry.number,
+            at,
+            state.status,
+            outcome.message,
+            outcome.reason,
+            outcome.response_ms,
+            outcome.status_code,
+            outcome.phases,
+            self.state.status,
+            transition,
+            self.entry.monitor.hold_ms,
+            is_check,
+        )
+        self.state = state
+        if is_check:
+            self.last = heartbeat
+        self.services.outlets.offer(heartbeat)
+        return heartbeat
+
+    async def _check(self, monitor: Monitor) -> None:
+        services, counters = self.services, self.services.counters
+        timeout_s, interval_s = monitor.timeout_ms / 1000, monitor.interval / 1000
+        first = trio.current_time() + until_slot_ms(self.entry.number, monitor.interval, services.utc_ms()) / 1000
+        due = trio.current_time() if self.check_now else first
+        self.check_now = False  # a restart after a crash keeps its slot
+        probe: Probe | None = None
+        try:
+            while True:
+                await services.timekeeper.sleep_until(due)
+                if probe is None:  # no sooner: ten thousand at once would hold up the first checks
+                    probe = prepare(monitor, services.network)
+                counters.late_ms[min(1000, int((trio.current_time() - due) * 1000))] += 1
+                self.conclude(await _probe_within(timeout_s, probe, counters))
+                now = trio.current_time()
+                if self.state.failures:
+                    due = retry_due(monitor.retry_interval_ms / 1000, due, now)
+                else:
+                    due, missed = next_due(first, interval_s, due, now)
+                    counters.missed += missed
+        finally:
+            if probe is not None:
+                probe.close()
+
+    async def _listen(self, monitor: PushMonitor) -> None:
+        interval_s, grace_s = monitor.interval / 1000, monitor.grace_ms / 1000
+        receive = self.pushes[1]
+        expected = trio.current_time() + interval_s
+        while True:
+            with trio.move_on_at(expected + grace_s):
+                push = await receive.receive()
+                self.services.counters.checks += 1
+                message = push.message or plain_message(None)
+                reason = None if push.status is Status.UP else "reported"
+                self.conclude(Outcome(push.status, message, reason, push.response_ms))
+                push.judged.set()
+                expected = trio.current_time() + interval_s
+                continue
+            self.services.counters.checks += 1
+            if (late_s := trio.current_time() - expected - grace_s) > STARVED_S:
+                self.services.counters.faults += 1
+                # Pushes may have come while nothing here ran.
+                self.conclude(_starved(f"it noticed the timeout {late_s:.1f} s late"))
+                expected = trio.current_time() + interval_s
+                continue
+            silent_for = f"No push within {monitor.interval / 1000:g} s and {monitor.grace_ms / 1000:g} s of grace"
+            self.conclude(Outcome(Status.DOWN, silent_for, "no_push"))
+            expected += monitor.retry_interval_ms / 1000 if self.state.failures else interval_s
+
+
+async def _probe_within(timeout_s: float, probe: Probe, counters: Counters) -> Outcome:
+    """Run a probe under one deadline. A timeout is the target's failure, a bug or starvation of ours never is."""
+    counters.checks += 1
+    trace = Trace()
+    deadline = trace.started + timeout_s
+    try:
+        with trio.CancelScope(deadline=deadline):
+            return await probe(trace)
+    except Exception as error:  # a bug in a probe, or no memory: the target may be fine
+        counters.faults += 1
+        log.exception("a probe crashed")
+        return Outcome(Status.UNKNOWN, f"The check failed within the monitor: {type(error).__name__}: {error}", "fault")
+    doing = trace.doing
+    if (late_s := trio.current_time() - deadline) > STARVED_S:
+        counters.faults += 1
+        return _starved(f"it noticed the timeout {late_s:.1f} s late")
+    if trace.phase == JUDGE:  # the answer was there in time
+        counters.faults += 1
+        return _starved(f"time was up while {doing}")
+    if trace.phase == RESOLVE:
+        return Outcome(Status.UNKNOWN, f"Timeout after {timeout_s:g} s while {doing}", "resolver_timeout")
+    return Outcome(Status.DOWN, f"Timeout after {timeout_s:g} s while {doing}", "timeout", phases=trace.finish()[1])
+
+
+def _starved(how: str) -> Outcome:
+    return Outcome(Status.UNKNOWN, f"This host was too busy to check: {how}", "starved")

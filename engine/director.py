@@ -1,0 +1,213 @@
+"""The director actor: adds, changes, pauses, resumes and deletes monitors while they run, one command after the other.
+
+A command is one message with a place for its answer. Whoever sent it may be cancelled (a client that went away); the command
+is carried out whole all the same. A change is stored first, then made: what was acknowledged survives a crash.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
+
+import outcome
+import trio
+from msgspec import to_builtins
+from msgspec.structs import replace
+
+from peekaping.engine.actor import Runtime, Services
+from peekaping.engine.errors import Invalid, NoSuchMonitor, Stopped
+from peekaping.engine.monitor import Monitor, changed_fields
+from peekaping.engine.ports import Store
+from peekaping.engine.probes import parse_monitor
+from peekaping.engine.probes.push import PushMonitor
+from peekaping.engine.records import Entry, Outcome, Snapshot, State, Status, monitor_number
+from peekaping.engine.stats import Stats
+from peekaping.engine.supervisor import MONITOR, Supervisor
+from peekaping.engine.verdict import paused, resumed
+
+T = TypeVar("T")
+Command = tuple[Callable[[], Awaitable[Any]], trio.MemorySendChannel[outcome.Outcome[Any]]]
+
+SERVER_OWNED = frozenset({"id", "status", "lastCheck", "createdAt", "updatedAt", "pushId"})
+"""Fields that `GET` shows and an update passes over, so that what was read can be sent back."""
+
+
+class Director:
+    """All monitors of one engine. Reading is a plain call; changing goes through `run`."""
+
+    def __init__(
+        self,
+        store: Store,
+        services: Services,
+        supervisor: Supervisor,
+        stats: Stats,
+        nursery: trio.Nursery,
+        snapshots: Iterable[Snapshot],
+        min_interval_ms: int,
+    ) -> None:
+        self._store = store
+        self._services = services
+        self._supervisor = supervisor
+        self._stats = stats
+        self._nursery = nursery
+        self._min_interval_ms = min_interval_ms
+        self._send, self._receive = trio.open_memory_channel[Command](0)
+        self._runtimes: dict[int, Runtime] = {}
+        self._by_push_id: dict[str, int] = {}
+        for snapshot in snapshots:
+            if (
+                snapshot.entry.paused and snapshot.state.status is not Status.PAUSED
+            ):  # killed before its heartbeat was stored
+                snapshot = snapshot._replace(state=paused(snapshot.state))
+            self._enrol(Runtime(snapshot, services, check_now=False))
+
+    # Reading: from memory, at any time.
+
+    def runtimes(self) -> Iterable[Runtime]:
+        """All monitors, oldest first."""
+        return self._runtimes.values()
+
+    def runtime(self, id: str) -> Runtime:
+        """One monitor by id; raises NoSuchMonitor."""
+        number = monitor_number(id)
+        if number is None or number not in self._runtimes:
+            raise NoSuchMonitor(f"There is no monitor {id[:40]}")
+        return self._runtimes[number]
+
+    def runtime_of_push_id(self, push_id: str) -> Runtime:
+        """One monitor by the secret part of its address; raises NoSuchMonitor."""
+        number = self._by_push_id.get(push_id)
+        if number is None:
+            raise NoSuchMonitor("There is no monitor with this push id")
+        return self._runtimes[number]
+
+    # Changing: what the engine's callers use. Each raises what the command raises, and Stopped.
+
+    async def add(self, data: Monitor | Mapping[str, Any]) -> Snapshot:
+        """Add a monitor and start it."""
+        fields = to_builtins(data) if isinstance(data, Monitor) else data
+        return await self._ask(partial(self._add, parse_monitor(fields, min_interval_ms=self._min_interval_ms)))
+
+    async def update(self, id: str, changes: Mapping[str, Any]) -> Snapshot:
+        """Change the given fields."""
+        return await self._ask(partial(self._update, id, changes))
+
+    async def set_paused(self, id: str, is_paused: bool) -> Snapshot:
+        """Pause or resume; doing it twice is fine."""
+        return await self._ask(partial(self._set_paused, id, is_paused))
+
+    async def delete(self, id: str) -> None:
+        """Stop a monitor and forget it."""
+        return await self._ask(partial(self._delete, id))
+
+    async def run(self) -> None:
+        """Start the monitors there are, then carry out commands until cancelled."""
+        for runtime in self._runtimes.values():
+            self._start(runtime)
+        async for work, reply in self._receive:
+            with reply:  # whatever happens the caller is not left waiting
+                answer: outcome.Outcome[Any]
+                try:
+                    answer = outcome.Value(await work())
+                except Exception as error:
+                    answer = outcome.Error(error)
+                with suppress(trio.BrokenResourceError):  # the caller went away
+                    reply.send_nowait(answer)
+
+    def close(self) -> None:
+        """Refuse further commands."""
+        self._send.close()
+        self._receive.close()
+
+    async def _ask(self, work: Callable[[], Awaitable[T]]) -> T:
+        reply_send, reply = trio.open_memory_channel[outcome.Outcome[T]](1)
+        with reply:
+            try:
+                await self._send.send((work, reply_send))
+                answer = await reply.receive()
+            except (trio.ClosedResourceError, trio.BrokenResourceError, trio.EndOfChannel):
+                raise Stopped("the engine is stopping") from None
+        return answer.unwrap()
+
+    # The commands. Only `run` calls them, one at a time.
+
+    async def _add(self, monitor: Monitor) -> Snapshot:
+        push_id = secrets.token_hex(16) if isinstance(monitor, PushMonitor) else None
+        entry = await self._store.add(monitor, now_ms=self._services.utc_ms(), push_id=push_id)
+        runtime = Runtime(Snapshot(entry, State(), None), self._services, check_now=True)
+        self._enrol(runtime)
+        self._stats.watch(entry.number)
+        self._start(runtime)
+        return runtime.snapshot
+
+    async def _update(self, id: str, changes: Mapping[str, Any]) -> Snapshot:
+        runtime = self.runtime(id)
+        entry = runtime.entry
+        kind = changes.get("type", entry.monitor.kind)
+        if kind != entry.monitor.kind:
+            message = f"Type cannot be changed from {entry.monitor.kind}; create another monitor"
+            raise Invalid("Invalid monitor configuration", {"type": [message]})
+        wanted = {name: value for name, value in changes.items() if name not in SERVER_OWNED}
+        monitor = parse_monitor(changed_fields(entry.monitor, wanted), min_interval_ms=self._min_interval_ms)
+        changed = replace(entry, monitor=monitor, updated_ms=self._services.utc_ms())
+        await self._store.replace(changed)
+        await _stop(runtime)
+        self._go_on(runtime, changed)
+        return runtime.snapshot
+
+    async def _set_paused(self, id: str, is_paused: bool) -> Snapshot:
+        runtime = self.runtime(id)
+        if runtime.entry.paused == is_paused:
+            return runtime.snapshot
+        changed = replace(runtime.entry, paused=is_paused, updated_ms=self._services.utc_ms())
+        await self._store.replace(changed)
+        await _stop(runtime)
+        runtime.entry = changed
+        state = paused(runtime.state) if is_paused else resumed(runtime.state)
+        runtime.announce(state, Outcome(state.status, "Paused" if is_paused else "Resumed"), is_check=False)
+        self._go_on(runtime, changed)
+        return runtime.snapshot
+
+    async def _delete(self, id: str) -> None:
+        runtime = self.runtime(id)
+        number = runtime.entry.number
+        await self._store.remove(number)
+        await _stop(runtime)
+        del self._runtimes[number]
+        if runtime.entry.push_id is not None:
+            del self._by_push_id[runtime.entry.push_id]
+        self._stats.forget(number)
+
+    def _enrol(self, runtime: Runtime) -> None:
+        self._runtimes[runtime.entry.number] = runtime
+        if runtime.entry.push_id is not None:
+            self._by_push_id[runtime.entry.push_id] = runtime.entry.number
+
+    def _go_on(self, runtime: Runtime, entry: Entry) -> None:
+        """Start the actor of a changed monitor, with a check at once: somebody waits to see whether the change is right."""
+        runtime.entry = entry
+        runtime.check_now = True
+        self._start(runtime)
+
+    def _start(self, runtime: Runtime) -> None:
+        if not runtime.entry.paused and runtime.stopped is None:
+            runtime.scope = trio.CancelScope()
+            runtime.stopped = trio.Event()
+            self._nursery.start_soon(self._keep, runtime)
+
+    async def _keep(self, runtime: Runtime) -> None:
+        with runtime.scope:
+            await self._supervisor.keep(runtime.entry.id, runtime.run, MONITOR)
+        assert runtime.stopped is not None
+        runtime.stopped.set()
+
+
+async def _stop(runtime: Runtime) -> None:
+    """Stop a monitor's actor and wait until it is gone, so that two never run for one monitor."""
+    if runtime.stopped is not None:
+        runtime.scope.cancel()
+        await runtime.stopped.wait()
+        runtime.stopped = None

@@ -1,0 +1,342 @@
+"""The engine: the actors and what connects them, and the calls of a program that embeds it.
+
+    monitors ──Outlets──> writer ──> store
+    (director)       ├──> stats ───> store
+                     └──> hub ─────> subscribers
+
+Shutdown goes from the top down: no more commands, monitors cancelled in mid-probe, then the rest of the heartbeats stored
+under a deadline of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import msgspec
+import trio
+
+from peekaping.engine.accounting import DAY, HOUR, MINUTE, Bucket
+from peekaping.engine.actor import Counters, Services
+from peekaping.engine.director import Director
+from peekaping.engine.errors import NoSuchMonitor, Overloaded
+from peekaping.engine.hub import Hub, Subscription
+from peekaping.engine.janitor import Janitor
+from peekaping.engine.memory import MemoryStore
+from peekaping.engine.monitor import Monitor
+from peekaping.engine.net.egress import DEFAULT_DENY, EgressGuard
+from peekaping.engine.net.network import HostNetwork, Network
+from peekaping.engine.outlets import Outlets
+from peekaping.engine.ports import Store, StoreFailed
+from peekaping.engine.probes.push import Push
+from peekaping.engine.records import Heartbeat, Snapshot, Status, monitor_number
+from peekaping.engine.stats import Stats
+from peekaping.engine.supervisor import CORE, Crash, Supervisor
+from peekaping.engine.timekeeper import Timekeeper
+from peekaping.engine.writer import Writer
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FLUSH_WITHIN_S = 1.0
+"""What storing the last heartbeats may take at a stop; with the default commit rhythm it is a few milliseconds."""
+PUSH_STORED_WITHIN_S = 10.0
+
+
+def utc_ms() -> int:
+    """The wall clock."""
+    return time.time_ns() // 1_000_000
+
+
+def _warn_of_the_future(snapshots: Iterable[Snapshot], now: int) -> None:
+    """Say so when this host's clock is behind what it was when the history was written, or was ahead then.
+
+    Heartbeats get times after those before them, whatever the clock says, so statistics wait for it to catch up.
+    """
+    newest = max((snapshot.last.at for snapshot in snapshots if snapshot.last is not None), default=0)
+    if newest > now + 60_000:
+        log.error("the history reaches %d s into the future; is this host's clock right?", (newest - now) // 1000)
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """All monitors together. Buckets are sums over the monitors there are, the open minute included."""
+
+    monitors: int
+    by_status: dict[Status, int]
+    day: Bucket
+    """The last 24 hours; `week` and `month` the last 7 and 30 days; `ever` since the first check."""
+    week: Bucket
+    month: Bucket
+    ever: Bucket
+
+
+class EngineStatistics(msgspec.Struct, frozen=True, rename="camel"):
+    """How the engine itself is doing, since it started."""
+
+    monitors: int
+    by_status: dict[Status, int]
+    unknown_reasons: dict[str, int]
+    """Why monitors are unknown at present: reason code to number of monitors."""
+    checks: int
+    missed: int
+    """Slots that passed while the check before was still running."""
+    faults: int
+    """Checks that a fault of ours spoiled."""
+    late_p50_ms: int
+    late_p99_ms: int
+    late_max_ms: int
+    """How late checks began; 1000 stands for a second and more."""
+    commits: int
+    backlog: int
+    """Heartbeats that wait to be stored."""
+    dropped: int
+    """Heartbeats that were lost to storage because it failed for too long."""
+    statistics_dropped: int
+    """Heartbeats and minutes that were lost to the statistics for the same reason."""
+    subscribers: int
+    restarts: int
+    crashes: list[Crash]
+    """The latest, oldest first."""
+    store_failing: str | None
+    """Why nothing can be stored at present; None when it can."""
+
+
+class Engine:
+    """Watches monitors. Made by `Engine.open`; ids are those of `Snapshot.entry.id`."""
+
+    def __init__(self, store: Store, services: Services, hub: Hub, writer: Writer, stats: Stats, director: Director,
+                 supervisor: Supervisor) -> None:  # fmt: skip
+        self.store = store
+        self._services = services
+        self._hub = hub
+        self._writer = writer
+        self._stats = stats
+        self._director = director
+        self._supervisor = supervisor
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        store: Store | None = None,
+        *,
+        min_interval_ms: int = 1000,
+        egress_deny: Iterable[str] = DEFAULT_DENY,
+        network: Network | None = None,
+        utc_ms: Callable[[], int] = utc_ms,
+    ) -> AsyncGenerator[Engine, None]:
+        """Run an engine for the length of the block, with the monitors its store holds.
+
+        Args:
+          store: where monitors and history live; by default in memory only. It stays open.
+          min_interval_ms: the least interval that `add` and `update` accept.
+          egress_deny: networks that no probe may connect to.
+          network: how probes reach the world, in place of this host's network and `egress_deny`.
+          utc_ms: the wall clock, in milliseconds since the epoch. Scheduling goes by trio's clock.
+
+        Raises:
+          StoreFailed: when the store cannot be read.
+          Escalated: (in a group) out of the block, when a core actor keeps crashing.
+        """
+        store = MemoryStore() if store is None else store
+        snapshots = await store.load()
+        _warn_of_the_future(snapshots, utc_ms())
+        supervisor, timekeeper, outlets = Supervisor(utc_ms), Timekeeper(), Outlets()
+        services = Services(
+            network if network is not None else HostNetwork(EgressGuard(egress_deny)),
+            timekeeper,
+            outlets,
+            Counters(),
+            utc_ms,
+        )
+        hub, writer = Hub(outlets.hub), Writer(store, outlets.writer)
+        stats = Stats(store, outlets.stats, utc_ms, (snapshot.entry for snapshot in snapshots))
+        janitor = Janitor(store, utc_ms)
+        try:
+            async with trio.open_nursery() as core:
+                for name, actor in (
+                    ("writer", writer.run), ("stats", stats.run), ("hub", hub.run),
+                    ("janitor", janitor.run), ("timekeeper", timekeeper.run),
+                ):  # fmt: skip
+                    core.start_soon(supervisor.keep, name, actor, CORE)
+                async with trio.open_nursery() as monitors:
+                    director = Director(store, services, supervisor, stats, monitors, snapshots, min_interval_ms)
+                    monitors.start_soon(supervisor.keep, "director", director.run, CORE)
+                    try:
+                        yield cls(store, services, hub, writer, stats, director, supervisor)
+                    finally:
+                        monitors.cancel_scope.cancel()
+                        director.close()
+                core.cancel_scope.cancel()
+        finally:
+            hub.close()
+            with trio.move_on_after(FLUSH_WITHIN_S, shield=True) as flush:
+                await writer.finish()
+            if flush.cancelled_caught:
+                log.error("%d heartbeats could not be stored before the stop", writer.backlog)
+
+    async def add(self, monitor: Monitor | Mapping[str, Any]) -> Snapshot:
+        """Add a monitor, given as a record or as the API's fields (`type` among them); its first check is at once.
+
+        Raises:
+          Invalid: with every wrong field.
+        """
+        return await self._director.add(monitor)
+
+    async def update(self, id: str, changes: Mapping[str, Any]) -> Snapshot:
+        """Change the given fields (the API's names); None takes a field back to its default. The next check is at once.
+
+        Raises:
+          NoSuchMonitor, Invalid.
+        """
+        return await self._director.update(id, changes)
+
+    async def pause(self, id: str) -> Snapshot:
+        """Stop checking; raises NoSuchMonitor."""
+        return await self._director.set_paused(id, True)
+
+    async def resume(self, id: str) -> Snapshot:
+        """Check again, at once; raises NoSuchMonitor."""
+        return await self._director.set_paused(id, False)
+
+    async def delete(self, id: str) -> None:
+        """Forget a monitor and, little by little, its history; raises NoSuchMonitor."""
+        await self._director.delete(id)
+
+    def by_push_id(self, push_id: str) -> Snapshot:
+        """The monitor that a push is for; raises NoSuchMonitor, also while it is paused."""
+        snapshot = self._director.runtime_of_push_id(push_id).snapshot
+        if snapshot.entry.paused:
+            raise NoSuchMonitor("The monitor of this push id is paused")
+        return snapshot
+
+    def get(self, id: str) -> Snapshot:
+        """One monitor as it is now; raises NoSuchMonitor."""
+        return self._director.runtime(id).snapshot
+
+    def monitors(self) -> list[Snapshot]:
+        """All monitors as they are now, oldest first."""
+        return [runtime.snapshot for runtime in self._director.runtimes()]
+
+    async def push(
+        self, push_id: str, *, status: Status = Status.UP, message: str | None = None, response_ms: int | None = None
+    ) -> None:
+        """Take a push monitor's message. When this returns it is judged and durably stored.
+
+        Raises:
+          NoSuchMonitor: for an id that is nobody's, and while the monitor is paused.
+          Overloaded: when too many pushes wait for this monitor.
+          StoreFailed: when it could not be stored in time; it counts all the same.
+        """
+        runtime = self._director.runtime(self.by_push_id(push_id).entry.id)
+        judged = trio.Event()
+        try:
+            runtime.pushes[0].send_nowait(Push(status, message, response_ms, judged))
+        except trio.WouldBlock:
+            raise Overloaded("too many pushes wait for this monitor") from None
+        with trio.move_on_after(PUSH_STORED_WITHIN_S):
+            await judged.wait()
+            await self._writer.flush()
+            return
+        raise StoreFailed("the push was taken but is not stored yet")
+
+    async def heartbeats(
+        self, id: str, *, from_ms: int | None = None, to_ms: int | None = None, limit: int = 100
+    ) -> list[Heartbeat]:
+        """The newest stored heartbeats with `from_ms <= at < to_ms`, newest first; raises NoSuchMonitor."""
+        number = self._director.runtime(id).entry.number
+        return await self.store.heartbeats(number, from_ms=from_ms, to_ms=to_ms, limit=limit)
+
+    async def totals_of(self, id: str, period_ms: int) -> Bucket:
+        """The last `period_ms` of a monitor in one bucket, the open minute included; raises NoSuchMonitor.
+
+        The period begins where its first bucket does: a minute for up to two days, an hour for up to 31, else a day.
+        """
+        number = self._director.runtime(id).entry.number
+        span = MINUTE if period_ms <= 2 * DAY else HOUR if period_ms <= 31 * DAY else DAY
+        now = self._services.utc_ms()
+        start = (now - period_ms) // span * span
+
+        async def read() -> Bucket:
+            total = Bucket(monitor=number, start=start)
+            for bucket in await self.store.buckets(number, span, from_ms=start, to_ms=now + 1):
+                total.add(bucket)
+            total.add(self._stats.unstored(number))
+            return total
+
+        return await self._at_one_instant(read)
+
+    async def overview(self) -> Overview:
+        """All monitors together."""
+        now = self._services.utc_ms()
+
+        async def read() -> list[Bucket]:
+            unstored = await self._stats.unstored_of_all()
+            totals = []
+            for span, period in ((HOUR, DAY), (HOUR, 7 * DAY), (DAY, 30 * DAY), (DAY, now)):
+                total = await self.store.totals(span, from_ms=(now - period) // span * span, to_ms=now + 1)
+                total.add(unstored)
+                totals.append(total)
+            return totals
+
+        totals = await self._at_one_instant(read)
+        by_status = self._by_status()
+        return Overview(sum(by_status.values()), by_status, *totals)
+
+    async def _at_one_instant(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Read what is stored and what is not, again when minutes moved from one to the other meanwhile: a minute would be
+        counted twice, or not at all. They move for a moment once a minute, so a few tries suffice."""
+        for _ in range(5):
+            saves = self._stats.saves
+            found = await read()
+            if self._stats.saves == saves:
+                break
+        return found
+
+    def subscribe(self, monitors: Iterable[str] | None = None) -> Subscription:
+        """Live heartbeats of these monitors, by default of all: `with engine.subscribe() as live: async for item in live: ...`
+
+        Items are `Heartbeat`, or `Lagged` in place of what a slow reader missed. The iteration ends when the engine stops
+        and when the reader was too slow for too long.
+        """
+        if monitors is None:
+            return Subscription(self._hub, None)
+        return Subscription(self._hub, [number for id in monitors if (number := monitor_number(id)) is not None])
+
+    def statistics(self) -> EngineStatistics:
+        """How the engine itself is doing."""
+        counters, outlets = self._services.counters, self._services.outlets
+        by_status = self._by_status()
+        unknown = Counter(
+            runtime.last.reason or "unknown"
+            for runtime in self._director.runtimes()
+            if runtime.state.status is Status.UNKNOWN and runtime.last is not None
+        )
+        return EngineStatistics(
+            monitors=sum(by_status.values()),
+            by_status=by_status,
+            unknown_reasons=dict(unknown),
+            checks=counters.checks,
+            missed=counters.missed,
+            faults=counters.faults,
+            late_p50_ms=counters.late_percentile(0.5),
+            late_p99_ms=counters.late_percentile(0.99),
+            late_max_ms=counters.late_percentile(1),
+            commits=self._writer.commits,
+            backlog=self._writer.backlog,
+            dropped=outlets.writer.dropped,
+            statistics_dropped=outlets.stats.dropped + self._stats.lost_minutes,
+            subscribers=len(self._hub.subscriptions),
+            restarts=self._supervisor.restarts,
+            crashes=list(self._supervisor.recent),
+            store_failing=self._writer.failing or self._stats.failing,
+        )
+
+    def _by_status(self) -> dict[Status, int]:
+        counts = Counter(runtime.state.status for runtime in self._director.runtimes())
+        return {status: counts[status] for status in Status}

@@ -1,0 +1,105 @@
+"""The hub actor: heartbeats from its channel to every subscriber, without ever waiting for one.
+
+Each subscriber has a bounded channel of its own. One that reads too slowly loses heartbeats, is told how many (`Lagged`), and
+is cut off when it has not caught up after `PATIENCE_S`: its iteration ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+
+import msgspec
+import trio
+
+from peekaping.engine.outlets import Outlet
+from peekaping.engine.records import Heartbeat
+
+BATCH_EVERY_S = 0.02
+"""Heartbeats are handed on in batches: one wake-up for many. Nobody sees a fiftieth of a second."""
+LARGEST_BATCH = 1000
+SUBSCRIBER_CAPACITY = 2000
+PATIENCE_S = 30.0
+
+
+class Lagged(msgspec.Struct, frozen=True):
+    """Stands where heartbeats are missing because the subscriber was too slow."""
+
+    dropped: int
+
+
+class Subscription:
+    """One subscriber's place at the hub: iterate over it; leaving the `with` block ends it."""
+
+    def __init__(self, hub: Hub, monitors: Iterable[int] | None) -> None:
+        self._hub = hub
+        self._send, self._receive = trio.open_memory_channel[Heartbeat | Lagged](SUBSCRIBER_CAPACITY)
+        self._dropped = 0
+        self._lagging_since: float | None = None
+        self.monitors = None if monitors is None else frozenset(monitors)
+        """The numbers of the monitors it is about, None for all; may be set at any time."""
+
+    def __enter__(self) -> Subscription:
+        self._hub.subscriptions.add(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._hub.subscriptions.discard(self)
+        self._send.close()
+        self._receive.close()
+
+    def __aiter__(self) -> Subscription:
+        return self
+
+    async def __anext__(self) -> Heartbeat | Lagged:
+        try:
+            return await self._receive.receive()
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
+
+    def deliver(self, batch: Iterable[Heartbeat], now: float) -> None:
+        """Put a batch in as far as there is room. Called by the hub."""
+        for heartbeat in batch:
+            if self.monitors is not None and heartbeat.monitor not in self.monitors:
+                continue
+            try:
+                if self._dropped:
+                    self._send.send_nowait(Lagged(self._dropped))
+                    self._dropped = 0
+                    self._lagging_since = None
+                self._send.send_nowait(heartbeat)
+            except trio.WouldBlock:
+                self._dropped += 1
+                if self._lagging_since is None:
+                    self._lagging_since = now
+        if self._lagging_since is not None and now - self._lagging_since > PATIENCE_S:
+            self.end()
+
+    def end(self) -> None:
+        """Let the iteration end after what is already waiting."""
+        self._hub.subscriptions.discard(self)
+        self._send.close()
+
+
+class Hub:
+    """One engine's hub. `run` is the actor."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        self.subscriptions: set[Subscription] = set()
+
+    async def run(self) -> None:
+        """Hand on what comes in, until cancelled."""
+        while True:
+            batch = [await self._outlet.receive(), *self._outlet.drain(LARGEST_BATCH)]
+            now = trio.current_time()
+            for subscription in tuple(self.subscriptions):
+                subscription.deliver(batch, now)
+            await trio.sleep(BATCH_EVERY_S)
+
+    def close(self) -> None:
+        """End every subscription: the engine stops."""
+        for subscription in tuple(self.subscriptions):
+            subscription.end()

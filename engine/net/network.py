@@ -1,0 +1,95 @@
+"""The one seam through which probes reach the network. Tests put a scripted one in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from peekaping.engine.net.connection import Connection
+from peekaping.engine.net.egress import EgressGuard
+from peekaping.engine.net.failure import Failed
+from peekaping.engine.net.resolver import Resolver, is_address
+from peekaping.engine.net.tls import Tls, context_for
+from peekaping.engine.net.trace import CONNECT, TLS, Trace
+from peekaping.engine.records import Status
+
+
+class Stream(Protocol):
+    """An open connection. All but `close` raise `Failed`."""
+
+    async def send(self, data: bytes) -> None:
+        """Send everything."""
+
+    async def receive(self) -> bytes:
+        """What has arrived, at least one byte; empty at the end."""
+
+    def is_quiet(self) -> bool:
+        """Whether nothing waits to be received, on a connection that is kept; never raises. If not, it is of no use any more."""
+
+    def close(self) -> None:
+        """Let go of it; never blocks."""
+
+    def certificate(self) -> bytes | None:
+        """The certificate the target showed, in DER; None without TLS."""
+
+
+class Network(Protocol):
+    """What a probe may ask of the network."""
+
+    async def addresses(self, host: str, *, ip_version: int | None = None) -> Sequence[str]:
+        """The addresses of a name, in the order to try them; an address is its own. `ip_version` is 4, 6 or None for both.
+
+        They are not checked against the egress guard yet: that happens when something is sent there.
+
+        Raises:
+          Failed: when there is none.
+        """
+
+    def check_egress(self, address: str) -> None:
+        """Must be called before anything is sent to an address by other means than `connect`; raises Failed."""
+
+    async def connect(
+        self, host: str, port: int, *, trace: Trace, tls: Tls | None = None, ip_version: int | None = None
+    ) -> Stream:
+        """Resolve, connect and, with `tls`, shake hands; notes the phases in `trace`.
+
+        Raises:
+          Failed: with the blame decided. Whether it fails or is cancelled, no socket is left behind.
+        """
+
+
+class HostNetwork:
+    """This host's network, with its egress guard."""
+
+    def __init__(self, guard: EgressGuard, resolver: Resolver | None = None) -> None:
+        self._guard = guard
+        self._resolver = Resolver.of_this_host() if resolver is None else resolver
+
+    def check_egress(self, address: str) -> None:
+        """See `Network.check_egress`."""
+        self._guard.check(address)
+
+    async def addresses(self, host: str, *, ip_version: int | None = None) -> Sequence[str]:
+        """See `Network.addresses`."""
+        found: Sequence[str] = (host,) if is_address(host) else await self._resolver.addresses(host)
+        if ip_version is not None:
+            found = [address for address in found if (":" in address) == (ip_version == 6)]
+            if not found:
+                raise Failed(Status.DOWN, "no_address", f"{host} has no IPv{ip_version} address")
+        return found
+
+    async def connect(
+        self, host: str, port: int, *, trace: Trace, tls: Tls | None = None, ip_version: int | None = None
+    ) -> Connection:
+        """See `Network.connect`."""
+        addresses = await self.addresses(host, ip_version=ip_version)
+        trace.enter(CONNECT)
+        connection = await Connection.open(addresses, port, self._guard)
+        if tls is not None:
+            trace.enter(TLS)
+            try:
+                await connection.start_tls(context_for(tls), host.rstrip("."))  # certificates and SNI know no final dot
+            except BaseException:
+                connection.close()
+                raise
+        return connection

@@ -1,0 +1,60 @@
+"""The kinds of monitors. A kind is one file here, and one line in the registry below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Union
+
+import msgspec
+
+from peekaping.engine.errors import Invalid
+from peekaping.engine.monitor import Monitor, parse
+from peekaping.engine.net.network import Network
+from peekaping.engine.probes.dns import DnsMonitor, DnsProbe
+from peekaping.engine.probes.http import HttpMonitor
+from peekaping.engine.probes.http_probe import HttpProbe
+from peekaping.engine.probes.ping import PingMonitor, PingProbe
+from peekaping.engine.probes.probe import Probe
+from peekaping.engine.probes.push import PushMonitor
+from peekaping.engine.probes.tcp import TcpMonitor, TcpProbe
+from peekaping.engine.probes.tls import TlsMonitor, TlsProbe
+from peekaping.engine.probes.websocket import WebsocketMonitor, WebsocketProbe
+
+KINDS: dict[str, tuple[type[Monitor], Callable[[Any, Network], Probe] | None]] = {
+    # what users call it -> its fields, and what prepares its check (None: it is told, see `Runtime._listen`)
+    "http": (HttpMonitor, HttpProbe),
+    "tcp": (TcpMonitor, TcpProbe),
+    "ping": (PingMonitor, PingProbe),
+    "dns": (DnsMonitor, DnsProbe),
+    "tls": (TlsMonitor, TlsProbe),
+    "websocket": (WebsocketMonitor, WebsocketProbe),
+    "push": (PushMonitor, None),
+}
+_decoder: msgspec.json.Decoder[Monitor] = msgspec.json.Decoder(Union[tuple(kind for kind, _ in KINDS.values())])  # noqa: UP007 (computed)
+
+
+def decode_monitor(definition: str | bytes) -> Monitor:
+    """A monitor from the JSON that `msgspec.json.encode` made of it."""
+    return _decoder.decode(definition)
+
+
+def prepare(monitor: Monitor, network: Network) -> Probe:
+    """The check of this monitor."""
+    make = KINDS[monitor.kind][1]
+    assert make is not None, "a monitor that is told has no check"
+    return make(monitor, network)
+
+
+def parse_monitor(data: Mapping[str, Any], *, min_interval_ms: int) -> Monitor:
+    """Make a monitor from camelCase fields, `type` among them.
+
+    Raises:
+      Invalid: with all wrong fields at once.
+    """
+    fields = dict(data)
+    kind = fields.pop("type", None)
+    if kind is None:
+        raise Invalid("Invalid monitor configuration", {"type": ["Type is required"]})
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise Invalid("Invalid monitor configuration", {"type": [f"Type must be one of: {', '.join(KINDS)}"]})
+    return parse(KINDS[kind][0], fields, min_interval_ms=min_interval_ms)

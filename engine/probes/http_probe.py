@@ -1,0 +1,200 @@
+"""One check of an HTTP monitor: the request, its redirects, and what is made of the last answer.
+
+A fresh connection for each check, as a user of the site makes it, unless `keepAlive` says otherwise. HTTP/1.1 by httptools
+over our own connections; the numbers behind that choice are in `net/connection.py`. A 200 whose body was cut short is an outage,
+so the body is read to its end, or to `maxBodyBytes`.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+
+import trio
+from cryptography import x509
+from trio.lowlevel import RunVar
+
+from peekaping.engine.net.failure import Failed
+from peekaping.engine.net.network import Network
+from peekaping.engine.net.trace import JUDGE, Trace
+from peekaping.engine.probes import http_body, http_json
+from peekaping.engine.probes.http import HttpMonitor
+from peekaping.engine.probes.http_exchange import Answer, KeptConnection, Wanted, exchange
+from peekaping.engine.probes.http_request import REDIRECTS, Request, follow
+from peekaping.engine.probes.probe import Probe
+from peekaping.engine.records import Outcome, Status, plain_message
+from peekaping.engine.secrets import secret_headers
+
+USER_AGENT = "Peekaping/1.0"
+EXPIRES_SOON_DAYS = 14
+"""Certificates are renewed 30 days before their end (Let's Encrypt's advice): half of that has gone wrong for two weeks."""
+INLINE_WORK = 16 * 1024
+"""A body of so many bytes, times what a byte costs, is judged at once, in 20 ms at the worst; a larger one in a thread."""
+MOST_JUDGES = 2
+"""Threads that judge, so that they neither wait for other users of trio's threads nor keep those waiting."""
+
+_judges: RunVar[trio.CapacityLimiter] = RunVar("judges")
+
+
+@lru_cache(
+    maxsize=1000
+)  # one object for equal lists: a set of a hundred codes is 8 kB, and nearly all monitors expect the same
+def expand(codes: tuple[int | str, ...]) -> frozenset[int]:
+    """The status codes that a list of codes and ranges names."""
+    expanded: set[int] = set()
+    for code in codes:
+        if isinstance(code, int):
+            expanded.add(code)
+        else:
+            first, _, last = code.partition("-")
+            expanded.update(range(int(first), int(last) + 1))
+    return frozenset(expanded)
+
+
+class HttpProbe(Probe):
+    """A prepared check of one monitor: what can be computed once is."""
+
+    __slots__ = (
+        "_assertion", "_degraded_after", "_expected", "_expected_headers", "_kept", "_max_redirects", "_network", "_request",
+        "_wanted",
+    )  # fmt: skip
+
+    def __init__(self, monitor: HttpMonitor, network: Network) -> None:
+        self._network = network
+        self._expected = expand(monitor.expected_status_codes)
+        self._expected_headers = {
+            name.lower().encode(): (name, value.strip()) for name, value in monitor.expected_headers.items()
+        }
+        self._assertion = _assertion_of(monitor)
+        self._degraded_after = monitor.degraded_after
+        self._max_redirects = monitor.max_redirects
+        self._wanted = Wanted(
+            monitor.max_body_bytes,
+            frozenset(self._expected_headers) | (http_body.HEADERS if self._assertion else frozenset()),
+            self._assertion is not None,
+            monitor.check_cert_expiry,
+            monitor.ip_version,
+        )
+        self._request = _request_of(monitor)
+        self._kept = KeptConnection() if monitor.keep_alive else None
+
+    async def __call__(self, trace: Trace) -> Outcome:
+        """Check once. A failing target is an outcome, never an exception."""
+        certificates: list[bytes] = []
+        try:
+            answer = await self._final_answer(trace, certificates)
+        except Failed as failure:
+            response_ms, phases = trace.finish()
+            return Outcome(failure.status, failure.message, failure.reason, phases=phases)
+        response_ms, phases = trace.finish()
+        code = answer.status_code
+        problem = self._problem_in_header(answer)
+        if problem is None and self._assertion is not None:
+            trace.enter(JUDGE)
+            problem = await self._problem_in_body(answer, self._assertion)
+        if problem is not None:
+            return Outcome(Status.DOWN, problem.message, problem.reason, response_ms, code, phases)
+        message = plain_message(code)
+        if self._degraded_after is not None and response_ms > self._degraded_after:
+            message += f"; slow: {response_ms} ms, more than {self._degraded_after} ms"
+        if certificates:
+            message += _expiry_note(certificates)
+        return Outcome(Status.UP, message, None, response_ms, code, phases)
+
+    def close(self) -> None:
+        """Let go of the connection that was kept for the next check; never blocks."""
+        if self._kept is not None:
+            self._kept.close()
+
+    async def _final_answer(self, trace: Trace, certificates: list[bytes]) -> Answer:
+        request, kept = self._request, self._kept
+        for _ in range(self._max_redirects + 1):
+            answer = await exchange(request, self._network, trace, self._wanted, kept)
+            if answer.certificate is not None:
+                certificates.append(answer.certificate)
+            if answer.status_code not in REDIRECTS or answer.location is None or not self._max_redirects:
+                return answer
+            request, kept = follow(request, answer.status_code, answer.location), None
+        raise Failed(Status.DOWN, "too_many_redirects", f"More than {self._max_redirects} redirects")
+
+    def _problem_in_header(self, answer: Answer) -> http_body.Problem | None:
+        code = answer.status_code
+        if code not in self._expected:
+            return http_body.Problem("status_code", f"Unexpected status code: {code} {plain_message(code)}")
+        for lowered, (name, expected) in self._expected_headers.items():
+            value = answer.headers.get(lowered)
+            if value is None:
+                return http_body.Problem("header_missing", f"The answer has no header {name}")
+            if value != expected:
+                return http_body.Problem("header_value", f"The header {name} is {value!r}, expected {expected!r}")
+        return None
+
+    async def _problem_in_body(self, answer: Answer, assertion: http_body.Assertion) -> http_body.Problem | None:
+        judge = partial(http_body.problem_in, answer, assertion, self._wanted.max_body)
+        if len(answer.body) * assertion.cost <= INLINE_WORK and b"content-encoding" not in answer.headers:
+            return judge()
+        # It ends soon, whether waited for or not.
+        return await trio.to_thread.run_sync(judge, abandon_on_cancel=True, limiter=judges())
+
+
+def judges() -> trio.CapacityLimiter:
+    """The threads that judge; one pool for each event loop."""
+    try:
+        return _judges.get()
+    except LookupError:
+        limiter = trio.CapacityLimiter(MOST_JUDGES)
+        _judges.set(limiter)
+        return limiter
+
+
+def _assertion_of(monitor: HttpMonitor) -> http_body.Assertion | None:
+    if monitor.keyword is None and monitor.json_query is None:
+        return None
+    path = None if monitor.json_query is None else http_json.compile_path(monitor.json_query)
+    return http_body.Assertion(
+        monitor.keyword,
+        monitor.invert_keyword,
+        path,
+        monitor.json_condition or "==",
+        http_json.expected_of("" if monitor.expected_value is None else monitor.expected_value),
+        1 if path is None else http_json.cost_of(path),
+    )
+
+
+def _request_of(monitor: HttpMonitor) -> Request:
+    headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
+    if monitor.keyword is not None or monitor.json_query is not None:
+        headers["Accept-Encoding"] = http_body.ACCEPTED
+    if monitor.auth_method == "basic":  # RFC 7617
+        pair = f"{monitor.basic_auth_user}:{monitor.basic_auth_pass or ''}"
+        headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+    elif monitor.auth_method == "bearer":
+        headers["Authorization"] = f"Bearer {monitor.bearer_token}"
+    given = {name.lower() for name in monitor.headers}
+    headers = {name: value for name, value in headers.items() if name.lower() not in given}
+    body = b"" if monitor.body is None else monitor.body.encode()
+    return Request(
+        monitor.method,
+        monitor.url,
+        {**headers, **monitor.headers},
+        body,
+        monitor.tls,
+        secret=secret_headers(monitor.secret_headers),
+        keep_alive=monitor.keep_alive,
+    )
+
+
+def _expiry_note(certificates: list[bytes]) -> str:
+    """What to say of the certificate that ends first; nothing while there is time.
+
+    By this host's clock, as TLS itself goes by: an engine's own clock may be a test's.
+    """
+    try:
+        ends = min(x509.load_der_x509_certificate(der).not_valid_after_utc for der in certificates)
+    except ValueError as error:  # TLS was content with it, we need not be stricter
+        return f"; the certificate's end cannot be read: {error}"
+    days = (ends - datetime.now(UTC)).days  # whole ones: with 23 hours to go there are none left
+    if days < 0:
+        return "; certificate has expired"  # nobody verified it
+    return f"; certificate expires in {days} day{'' if days == 1 else 's'}" if days < EXPIRES_SOON_DAYS else ""

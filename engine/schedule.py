@@ -1,0 +1,47 @@
+"""When a monitor is checked: rules over values. Due times are seconds on trio's clock.
+
+Every monitor has a slot in its interval, fixed by its number and anchored in UTC, so that a thousand monitors spread evenly
+over the interval and a restart finds each in the slot it had before. A slot that passed while the check before it was still
+running, or while the host was suspended, is counted as missed and never replayed.
+"""
+
+from __future__ import annotations
+
+from math import floor
+
+# The golden ratio's fraction in 64 bits. Multiples of it, modulo one, are spread more evenly than any hash would: n points
+# leave gaps of at most three lengths (Steinhaus's three-distance theorem; Knuth, TAOCP vol. 3, 6.4).
+_GOLDEN = 0x9E3779B97F4A7C15
+_MASK = (1 << 64) - 1
+
+# Slots are found again by division; this forgives the rounding of a floating-point clock, in slots.
+_ROUNDING = 1e-6
+
+
+def phase_ms(number: int, interval_ms: int) -> int:
+    """How far into its interval the monitor's slot lies."""
+    return ((number * _GOLDEN) & _MASK) * interval_ms >> 64
+
+
+def until_slot_ms(number: int, interval_ms: int, utc_ms: int) -> int:
+    """How long from `utc_ms` to the monitor's next slot: 0 to one interval."""
+    return (phase_ms(number, interval_ms) - utc_ms) % interval_ms
+
+
+def next_due(first: float, interval: float, due: float, now: float) -> tuple[float, int]:
+    """The slot after the check that was due at `due` and ended at `now`, and how many slots were missed.
+
+    When slots have passed meanwhile the latest of them is due at once: a check that took its whole timeout delays
+    the next by nothing, instead of losing every second one. Slots are `first + n * interval`; `due` need not be one
+    (a retry), and what comes next is on the grid again.
+    """
+    slot = floor((due - first) / interval + _ROUNDING) + 1
+    latest = floor((now - first) / interval + _ROUNDING)
+    if latest > slot:
+        return first + latest * interval, latest - slot
+    return first + slot * interval, 0
+
+
+def retry_due(retry_interval: float, due: float, now: float) -> float:
+    """When a failing check that was due at `due` and ended at `now` is tried again."""
+    return max(due + retry_interval, now)

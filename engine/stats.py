@@ -1,0 +1,161 @@
+"""The stats actor: heartbeats from its channel into minutes, closed minutes into the store's roll-ups.
+
+In memory is only each monitor's open minute (`accounting.Tally`). What a crash or a stop takes away is rebuilt at the next
+start from the heartbeats after each monitor's newest stored minute; there is no second way to continue.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+import trio
+
+from peekaping.engine.accounting import MINUTE, Bucket, Tally
+from peekaping.engine.outlets import Outlet
+from peekaping.engine.ports import Store, StoreFailed
+from peekaping.engine.records import Entry, Heartbeat
+
+log = logging.getLogger(__name__)
+
+BATCH_EVERY_S = 0.1
+LARGEST_BATCH = 2000
+CHUNK = 500
+"""Monitors handled between two checkpoints, and minutes stored in one transaction: a few milliseconds each."""
+SETTLE_S = 0.5
+"""How long after its end a minute is closed: what happened in it has arrived by then."""
+RETRY_S = 1.0
+MOST_UNSAVED = 200_000
+"""Minutes kept while the store fails, 20 minutes of 10,000 monitors. Then the oldest are lost, and counted."""
+
+
+class Stats:
+    """One engine's statistics. `run` is the actor; what it holds survives its crash."""
+
+    def __init__(self, store: Store, outlet: Outlet, utc_ms: Callable[[], int], entries: Iterable[Entry]) -> None:
+        self._store = store
+        self._outlet = outlet
+        self._utc_ms = utc_ms
+        self._started = utc_ms()
+        self._tallies: dict[int, Tally] = {}
+        self._to_restore: dict[int, int] = {}  # number -> how long its heartbeats hold
+        for entry in entries:
+            self.watch(entry.number)
+            self._to_restore[entry.number] = entry.monitor.hold_ms
+        self._unsaved: deque[Bucket] = deque(maxlen=MOST_UNSAVED)
+        self._advanced_to = self._started
+        self.lost_minutes = 0
+        self.saves = 0
+        """Changes when minutes have moved to the store."""
+        self.failing: str | None = None
+        """Why minutes cannot be stored at present; None when they can."""
+
+    def watch(self, number: int) -> None:
+        """Start to count for a new monitor."""
+        self._tallies[number] = Tally(number, self._utc_ms())
+
+    def forget(self, number: int) -> None:
+        """Stop counting for a removed monitor; what of it is still in the channel is passed over."""
+        self._tallies.pop(number, None)
+        self._to_restore.pop(number, None)
+
+    def unstored(self, number: int) -> Bucket:
+        """What of a monitor is not in the store's roll-ups yet: its open minute, and those that wait to be stored."""
+        now = self._utc_ms()
+        tally = self._tallies.get(number)
+        total = Bucket(monitor=number, start=now) if tally is None else tally.peek(now)
+        for bucket in self._unsaved:
+            if bucket.monitor == number:
+                total.add(bucket)
+        return total
+
+    async def unstored_of_all(self) -> Bucket:
+        """The same of all monitors added up."""
+        now = self._utc_ms()
+        total = Bucket(monitor=0, start=now)
+        for bucket in tuple(self._unsaved):
+            total.add(bucket)
+        for position, tally in enumerate(tuple(self._tallies.values())):
+            total.add(tally.peek(now))
+            if position % CHUNK == CHUNK - 1:
+                await trio.lowlevel.checkpoint()
+        return total
+
+    async def run(self) -> None:
+        """Count what comes in, until cancelled."""
+        while self._to_restore:
+            try:
+                await self._restore(dict(islice(self._to_restore.items(), CHUNK)))
+            except StoreFailed as error:
+                self._fails(error)
+                await trio.sleep(RETRY_S)
+            await self._save()
+        while True:
+            with trio.move_on_after(self._until_close_s()):
+                self._take(await self._outlet.receive())
+                await trio.sleep(BATCH_EVERY_S)
+            for heartbeat in self._outlet.drain(LARGEST_BATCH):
+                self._take(heartbeat)
+            await self._close_minutes()
+            await self._save()
+
+    def _take(self, heartbeat: Heartbeat) -> None:
+        tally = self._tallies.get(heartbeat.monitor)
+        if tally is not None:
+            self._keep(tally.take(heartbeat, heartbeat.hold_ms))
+
+    def _until_close_s(self) -> float:
+        if self.failing is not None:
+            return RETRY_S
+        next_minute = self._advanced_to - self._advanced_to % MINUTE + MINUTE
+        return max(0.0, (next_minute - self._utc_ms()) / 1000 + SETTLE_S)
+
+    async def _close_minutes(self) -> None:
+        """Let a minute that has ended pass for every monitor, also for those that had no heartbeat in it."""
+        now = self._utc_ms() - round(SETTLE_S * 1000)
+        if now // MINUTE <= self._advanced_to // MINUTE:
+            return
+        boundary = now - now % MINUTE
+        for position, tally in enumerate(tuple(self._tallies.values())):
+            if tally.since < boundary:
+                self._keep(tally.advance(boundary))
+            if position % CHUNK == CHUNK - 1:
+                await trio.lowlevel.checkpoint()
+        self._advanced_to = now
+
+    async def _restore(self, holds: dict[int, int]) -> None:
+        """Rebuild the open minutes of some monitors. Heartbeats of this run come by the channel, not from the store."""
+        for tail in await self._store.tails(list(holds)):
+            if self._to_restore.pop(tail.number, None) is None:
+                continue  # removed meanwhile
+            before = [heartbeat for heartbeat in tail.heartbeats if heartbeat.at < self._started]
+            self._tallies[tail.number], closed = Tally.rebuild(
+                tail.number, tail.watermark, tail.confirmed, before, holds[tail.number], self._started
+            )
+            self._keep(closed)
+
+    def _keep(self, closed: list[Bucket]) -> None:
+        if closed:
+            self.lost_minutes += max(0, len(self._unsaved) + len(closed) - MOST_UNSAVED)
+            self._unsaved += closed
+
+    async def _save(self) -> None:
+        """Store the closed minutes, a chunk in a transaction. Those of a chunk that fails stay, oldest first."""
+        while self._unsaved:
+            chunk = list(islice(self._unsaved, CHUNK))
+            try:
+                await self._store.roll_up(chunk)
+            except StoreFailed as error:
+                self._fails(error)
+                return
+            self.failing = None
+            self.saves += 1
+            for _ in chunk:
+                self._unsaved.popleft()
+
+    def _fails(self, error: StoreFailed) -> None:
+        if self.failing is None:
+            log.error("statistics cannot be stored, trying again: %s", error)
+        self.failing = str(error)

@@ -1,0 +1,322 @@
+"""What is detected, as a table: what goes wrong, and the verdict with its reason code.
+
+Each row is a target or resolver on loopback that misbehaves in exactly that way, or a fault of this host. The table is tested row
+by row (`test_detection_matrix.py`) and printed for the documentation:
+
+    python -m tests.engine.detection_matrix > docs/detection.md
+"""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import ssl
+from functools import partial
+from typing import Any, NamedTuple
+
+import dns.message
+import dns.rcode
+import trio
+import trustme
+
+from peekaping.engine.engine import Engine, EngineStatistics
+from peekaping.engine.records import Heartbeat, Status
+
+from .nameserver import zone
+from .scripted import collect
+from .sites import (
+    ADDRESS,
+    OK,
+    Target,
+    amid,
+    at,
+    authority,
+    body,
+    broken,
+    by_intermediate,
+    by_name,
+    good,
+    http,
+    https,
+    moved,
+    named,
+    nobody,
+    paths,
+    silent,
+    slow,
+    stalled_database,
+    starving,
+    unanswered,
+)
+from .targets import (
+    Leave,
+    Reset,
+    connecting_fails,
+    hang_in_handshake,
+    issued,
+    no_descriptors,
+    reset_at_once,
+    saying,
+    self_signed,
+    silence,
+    weakly_signed,
+    without_alternative_name,
+)
+
+
+def refusing(question: dns.message.Message) -> dns.message.Message:
+    """A nameserver without an uplink, or one that may not answer this host."""
+    response = dns.message.make_response(question)
+    response.set_rcode(dns.rcode.SERVFAIL)
+    return response
+
+
+UP, DOWN, UNKNOWN = Status.UP, Status.DOWN, Status.UNKNOWN
+TIMEOUT_MS = 600
+"""The budget of each check: long enough for a busy machine, short enough to wait for."""
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+JSON = {"jsonQuery": "$.a", "expectedValue": "ok"}
+INTRODUCTION = """# What is detected
+
+Each line is tested against a target, a nameserver or a host that misbehaves in exactly this way
+(`tests/engine/detection_matrix.py`, from which this page is printed). A fault of this host is `unknown`, never `down`: it changes
+no uptime and sends no alert. The verdict always comes within the monitor's `timeout`, one budget for names, connecting, TLS, all
+redirects and the whole body."""
+
+
+class Row(NamedTuple):
+    """One scenario."""
+
+    what: str
+    target: Target
+    status: Status
+    reason: str | None = None
+    fields: dict[str, Any] = {}  # noqa: RUF012 (never written to)
+    says: str = ""
+    """What the message holds."""
+    virtual: bool = False
+    """Whether it takes place in virtual time, on a scripted network."""
+
+
+TABLE: dict[str, list[Row]] = {
+    "Names": [
+        Row("the name does not exist (NXDOMAIN)", named(zone()), DOWN, "name_not_found"),
+        Row("the zone is broken (SERVFAIL)", named(zone(site=dns.rcode.SERVFAIL)), DOWN, "name_servfail"),
+        Row("no nameserver answers for this name, but they do for others", named(zone(site=None)), DOWN, "name_silent"),
+        Row("the first nameserver is dead, the second answers", named(silent, ADDRESS), UP),
+        Row("the answer is slow, but comes", named(slow(ADDRESS, 0.05)), UP),
+        Row("aliases in a circle", named(zone(site=["CNAME b."], b=["CNAME site."])), DOWN, "name_loop"),
+        Row("the name has no address", named(zone(site=["TXT x"])), DOWN, "no_address"),
+        Row(
+            "`ipVersion` 6, and the name has IPv4 addresses only", named(ADDRESS), DOWN, "no_address", {"ipVersion": 6}
+        ),
+    ],
+    "Connections": [
+        Row("nobody listens", nobody, DOWN, "connection_refused"),
+        Row(
+            "the host cannot be reached (a router says so)",
+            amid(partial(connecting_fails, errno.EHOSTUNREACH), nobody),
+            DOWN,
+            "host_unreachable",
+        ),
+        Row("nothing answers the attempt to connect", unanswered, DOWN, "timeout", says="connecting"),
+        Row("accepted, then silent", at(silence), DOWN, "timeout", says="waiting for the answer"),
+        Row("reset after connecting", at(reset_at_once), DOWN, "connection_reset"),
+        Row("reset in mid-answer", http(HEAD + b"Content-Length: 9\r\n\r\nabc", Reset), DOWN, "connection_reset"),
+        Row("one of two addresses is dead", by_name(http(OK)), UP),
+    ],
+    "TLS": [
+        Row("a good certificate", https(good()), UP),
+        Row("expired", https(good(-1, begins_in_days=-9)), DOWN, "tls_expired"),
+        Row("not valid yet", https(good(9, begins_in_days=1)), DOWN, "tls_not_yet_valid"),
+        Row("for another host", https(good(host="other.example")), DOWN, "tls_wrong_host"),
+        Row(
+            "for this host by its common name only",
+            https(lambda: without_alternative_name(authority())),
+            DOWN,
+            "tls_wrong_host",
+        ),
+        Row("signed by itself", https(self_signed), DOWN, "tls_self_signed"),
+        Row("from an authority nobody knows", https(lambda: issued(trustme.CA())), DOWN, "tls_untrusted"),
+        Row("with its intermediate certificate", https(by_intermediate), UP),
+        Row("without its intermediate certificate", https(by_intermediate, whole_chain=False), DOWN, "tls_untrusted"),
+        Row("signed with SHA-1", https(lambda: weakly_signed(authority())), DOWN, "tls_weak"),
+        Row(
+            "TLS 1.0 and 1.1 only",
+            https(good(), minimum_version=ssl.TLSVersion.TLSv1, maximum_version=ssl.TLSVersion.TLSv1_1),
+            DOWN,
+            "tls_handshake",
+        ),
+        Row("the handshake hangs", at(hang_in_handshake, scheme="https"), DOWN, "timeout", says="shaking hands"),
+        Row("plain HTTP on the port", at(saying(OK), scheme="https"), DOWN, "tls_handshake"),
+        Row("ended without close_notify after a whole answer", https(good(), OK, Leave), UP),
+        Row("ended without close_notify before that", https(good(), HEAD + b"\r\nhalf", Leave), DOWN, "connection_cut"),
+        Row(
+            "`checkCertExpiry`, and it ends in five days",
+            https(good(5.5)),
+            UP,
+            fields={"checkCertExpiry": True},
+            says="OK; certificate expires in 5 days",
+        ),
+        Row("`ignoreTlsErrors`, and it is signed by itself", https(self_signed), UP, fields={"ignoreTlsErrors": True}),
+    ],
+    "HTTP": [
+        Row("500", http(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"), DOWN, "status_code"),
+        Row("503", http(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"), DOWN, "status_code"),
+        Row("a status line of garbage", http(b"\x00\x01garbage\r\n\r\n"), DOWN, "bad_answer"),
+        Row("a header without end", http(HEAD, for_ever=(b"X: " + b"y" * 8000 + b"\r\n",)), DOWN, "header_too_large"),
+        Row("the first byte never comes", http(float("inf")), DOWN, "timeout", says="waiting for the answer"),
+        Row(
+            "a byte now and then, for ever",
+            http(HEAD + b"\r\n", for_ever=(b"x", 0.1)),
+            DOWN,
+            "timeout",
+            says="receiving",
+        ),
+        Row("a body shorter than Content-Length", http(HEAD + b"Content-Length: 9\r\n\r\nabc"), DOWN, "body_cut_short"),
+        Row("chunks cut off", http(CHUNKED + b"5\r\nabc"), DOWN, "body_cut_short"),
+        Row("the last chunk missing", http(CHUNKED + b"3\r\nabc\r\n"), DOWN, "body_cut_short"),
+        Row("a broken chunk", http(CHUNKED + b"zz\r\nabc\r\n"), DOWN, "bad_answer"),
+        Row("chunk extensions and trailers", http(CHUNKED + b"3;x=y\r\nabc\r\n0\r\nT: 1\r\n\r\n"), UP),
+        Row("no length, closed", http(HEAD + b"\r\nsomething"), UP),
+        Row("closed without an answer", http(), DOWN, "empty_answer"),
+        Row("a header line folded over two", http(HEAD + b"X: a\r\n  b\r\nContent-Length: 0\r\n\r\n"), UP),
+        Row("204", http(b"HTTP/1.1 204 No Content\r\n\r\n", float("inf")), UP),
+        Row(
+            "304 with the length of what it does not send, where 304 is expected",
+            http(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", float("inf")),
+            UP,
+            fields={"expectedStatusCodes": [304]},
+        ),
+        Row(
+            "HEAD: a length, and no body",
+            http(HEAD + b"Content-Length: 9\r\n\r\n", float("inf")),
+            UP,
+            fields={"method": "HEAD"},
+        ),
+        Row(
+            "HEAD is answered otherwise than GET",
+            http(b"HTTP/1.1 405 No\r\nContent-Length: 9\r\n\r\n"),
+            DOWN,
+            "status_code",
+            {"method": "HEAD"},
+        ),
+        Row(
+            "100 and 103 before the answer",
+            http(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 0.01, OK),
+            UP,
+        ),
+        Row("a redirect in a circle", http(moved("/")), DOWN, "too_many_redirects"),
+        Row("more redirects than `maxRedirects`", paths(lambda path: moved(f"{path}x")), DOWN, "too_many_redirects"),
+        Row("a relative redirect", paths(lambda path: OK if path == "/next" else moved("next")), UP),
+        Row("a redirect to another scheme", http(moved("ftp://127.0.0.1/")), DOWN, "bad_redirect"),
+        Row(
+            "a redirect to an address this host may not visit",
+            http(moved("http://169.254.169.254/")),
+            UNKNOWN,
+            "egress_denied",
+        ),
+        Row("a body without end, of which nothing is asserted", http(HEAD + b"\r\n", for_ever=(bytes(65536),)), UP),
+        Row(
+            "a body without end, and `keyword` not within `maxBodyBytes`",
+            http(HEAD + b"\r\n", for_ever=(bytes(65536),)),
+            DOWN,
+            "body_too_large",
+            {"keyword": "ok"},
+        ),
+        Row(
+            "a decompression bomb",
+            http(body(gzip.compress(bytes(5_000_000)), "Content-Encoding: gzip")),
+            DOWN,
+            "body_too_large",
+            {"keyword": "ok"},
+        ),
+        Row(
+            "a compressed body cut short under a whole answer",
+            http(body(gzip.compress(b"ok" * 99)[:-3], "Content-Encoding: gzip")),
+            DOWN,
+            "body_corrupt",
+            {"keyword": "ok"},
+        ),
+        Row(
+            "an encoding that is not known",
+            http(body(b"ok", "Content-Encoding: br")),
+            DOWN,
+            "content_encoding",
+            {"keyword": "ok"},
+        ),
+        Row(
+            "a wrong charset",
+            http(body("über".encode("latin-1"), "Content-Type: text/html; charset=utf-8")),
+            DOWN,
+            "keyword_missing",
+            {"keyword": "über"},
+        ),
+        Row("200 with an empty body", http(body(b"")), DOWN, "keyword_missing", {"keyword": "ok"}),
+        Row("200 with an error page", http(body(b"<h1>Oops</h1>")), DOWN, "keyword_missing", {"keyword": "Welcome"}),
+        Row(
+            "200 with the forbidden keyword",
+            http(body(b"<h1>Oops</h1>")),
+            DOWN,
+            "keyword_present",
+            {"keyword": "Oops", "invertKeyword": True},
+        ),
+        Row("JSON with a wrong value", http(body(b'{"a": "bad"}')), DOWN, "json_value", JSON),
+        Row("JSON without the value", http(body(b'{"b": "ok"}')), DOWN, "json_path_missing", JSON),
+        Row("JSON cut short", http(body(b'{"a": "ok"')), DOWN, "json_invalid", JSON),
+        Row("a wrong header", http(OK), DOWN, "header_missing", {"expectedHeaders": {"X-Cache": "HIT"}}),
+        Row("slower than `degradedAfter`", http(0.05, OK), UP, fields={"degradedAfter": 10}, says="OK; slow: "),
+    ],
+    "This host": [
+        Row("no descriptors left", amid(no_descriptors, http(OK)), UNKNOWN, "no_descriptors"),
+        Row("no memory left", broken(MemoryError()), UNKNOWN, "fault"),
+        Row("a bug in a probe", broken(ZeroDivisionError("oops")), UNKNOWN, "fault"),
+        Row("no route to anywhere", amid(partial(connecting_fails, errno.ENETUNREACH), nobody), UNKNOWN, "no_route"),
+        Row("its nameservers are gone", named(silent, silent), UNKNOWN, "resolver_silent"),
+        Row("its nameservers fail every question", named(refusing), UNKNOWN, "resolver_refuses"),
+        Row("the event loop stood still for a second", starving, UNKNOWN, "starved"),
+        Row("the database stalls for ten seconds: stored later", stalled_database, UP, virtual=True),
+    ],
+}
+
+
+class Verdict(NamedTuple):
+    """What came of a row."""
+
+    heartbeat: Heartbeat
+    took_s: float
+    statistics: EngineStatistics
+    stored: list[Heartbeat]
+
+
+async def run(row: Row) -> Verdict:
+    """Check the row's target once, with an engine of its own."""
+    async with row.target() as site, Engine.open(site.store, network=site.network) as engine:
+        fields = {"type": "http", "name": row.what, "url": site.url, "timeout": TIMEOUT_MS, **row.fields}
+        if site.url.startswith("https"):
+            fields["tlsCa"] = authority().cert_pem.bytes().decode()
+        began = trio.current_time()
+
+        async def add() -> None:
+            await engine.add(fields)
+
+        (heartbeat,) = await collect(engine, 1, then=add)
+        took_s = trio.current_time() - began
+        statistics = engine.statistics()
+        if row.virtual:
+            await trio.sleep(60)
+        return Verdict(heartbeat, took_s, statistics, await engine.heartbeats(heartbeat.monitor_id))
+
+
+def as_markdown() -> str:
+    """The documentation's page."""
+    lines = [INTRODUCTION]
+    for layer, rows in TABLE.items():
+        lines += [f"\n## {layer}\n", "| what happens | verdict | reason code |", "|---|---|---|"]
+        lines += [f"| {row.what} | {row.status} | {f'`{row.reason}`' if row.reason else ''} |" for row in rows]
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")

@@ -1,0 +1,334 @@
+"""The engine as a whole, on virtual time: days pass in milliseconds."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import msgspec
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from peekaping.engine.engine import Engine
+from peekaping.engine.errors import Invalid, NoSuchMonitor, Stopped
+from peekaping.engine.memory import MemoryStore
+from peekaping.engine.records import Heartbeat, Status
+from peekaping.engine.schedule import until_slot_ms
+
+from .scripted import EPOCH_MS, FAILING, OK, REFUSED, ScriptedNetwork, collect, engine_on, http
+
+UP, DOWN, PENDING, UNKNOWN, PAUSED = Status.UP, Status.DOWN, Status.PENDING, Status.UNKNOWN, Status.PAUSED
+DAY_S = 86_400
+
+
+async def test_a_new_monitor_is_checked_at_once_and_then_once_an_interval(autojump_clock: MockClock) -> None:
+    network = ScriptedNetwork(site=lambda: [OK])
+    async with engine_on(network) as engine:
+        await engine.add(http(interval=60_000))
+        await trio.sleep(DAY_S)
+    times = network.times("site")
+    assert times[0] < 0.001
+    assert 0 < times[1] - times[0] <= 60, "the second check is in the monitor's slot"
+    gaps = [later - earlier for earlier, later in pairwise(times[1:])]
+    assert gaps == pytest.approx([60] * len(gaps), abs=0.001)
+    assert len(times) == pytest.approx(1440, abs=2)
+
+
+async def test_ten_thousand_monitors_are_spread_over_the_interval_at_start(autojump_clock: MockClock) -> None:
+    store = MemoryStore()
+    async with engine_on(ScriptedNetwork(), store) as engine:
+        for _ in range(1000):
+            await engine.pause((await engine.add(http())).entry.id)
+    network = ScriptedNetwork(site=lambda: [OK])
+    for snapshot in await store.load():
+        entry = snapshot.entry
+        await store.replace(type(entry)(entry.number, entry.monitor, entry.created_ms, entry.updated_ms, paused=False))
+    began = trio.current_time()
+    async with engine_on(network, store):
+        await trio.sleep(59.999)
+    times = sorted(time - began for time in network.times("site"))
+    assert len(times) == 1000, "each was checked once within one interval"
+    a_second_each = [sum(second <= time < second + 1 for time in times) for second in range(60)]
+    assert max(a_second_each) <= 2 * 1000 / 60, "and no second had twice its share"
+
+
+async def test_an_outage_is_pending_for_the_retries_then_down_and_up_again(autojump_clock: MockClock) -> None:
+    broken = False
+    network = ScriptedNetwork(site=lambda: [FAILING] if broken else [OK])
+    async with engine_on(network) as engine:
+        entry = (await engine.add(http(interval=60_000, retries=2, retryInterval=10_000))).entry
+        beats = await collect(engine, 1)
+        broken = True
+        beats += await collect(engine, 4)
+        broken = False
+        beats += await collect(engine, 1)
+        assert [beat.status for beat in beats] == [UP, PENDING, PENDING, DOWN, DOWN, UP]
+        assert [beat.transition for beat in beats] == [True, False, False, True, False, True]
+        assert [beat.previous for beat in beats] == [PENDING, UP, PENDING, PENDING, DOWN, DOWN]
+        # Retries come after the retry interval, and when it is certain the rhythm is the interval's again.
+        assert beats[2].at - beats[1].at == pytest.approx(10_000, abs=2)
+        assert beats[3].at - beats[2].at == pytest.approx(10_000, abs=2)
+        assert (beats[4].at - beats[1].at) % 60_000 == pytest.approx(0, abs=2)
+        assert engine.get(entry.id).state.status is UP
+        await trio.sleep(1)
+        assert await engine.heartbeats(entry.id) == [as_stored(beat) for beat in reversed(beats)]
+
+
+def as_stored(beat: Heartbeat) -> Heartbeat:
+    """What a store gives back: without what it does not keep."""
+    return Heartbeat(
+        beat.monitor, beat.at, beat.status, beat.message, beat.reason, beat.response_ms, beat.status_code,
+        transition=beat.transition, is_check=beat.is_check,
+    )  # fmt: skip
+
+
+async def test_a_target_that_never_answers_is_down_and_keeps_being_checked(autojump_clock: MockClock) -> None:
+    network = ScriptedNetwork(site=lambda: [float("inf")])
+    async with engine_on(network) as engine:
+        await engine.add(http(interval=30_000, timeout=30_000))
+        beats = await collect(engine, 20)
+    assert {(beat.status, beat.reason) for beat in beats} == {(DOWN, "timeout")}
+    assert "Timeout after 30 s while waiting for the answer" in beats[0].message
+    times = network.times("site")
+    assert all(later - earlier <= 60.01 for earlier, later in pairwise(times))
+    gaps = [later - earlier for earlier, later in pairwise(times[1:])]
+    assert gaps == pytest.approx([30] * len(gaps), abs=0.01), "no slot is lost to the timeout before it"
+    assert network.open == 0
+
+
+async def test_a_bug_in_a_probe_is_unknown_and_counted_never_down(autojump_clock: MockClock) -> None:
+    network = ScriptedNetwork(site=lambda: [ZeroDivisionError("oops")])
+    async with engine_on(network) as engine:
+        entry = (await engine.add(http())).entry
+        (beat,) = await collect(engine, 1)
+        statistics = engine.statistics()
+        assert (beat.status, beat.reason) == (UNKNOWN, "fault")
+        assert "ZeroDivisionError: oops" in beat.message
+        assert statistics.faults == 1
+        assert statistics.unknown_reasons == {"fault": 1}
+        assert engine.get(entry.id).state.confirmed is None
+
+
+async def test_a_timeout_that_our_own_loop_slept_through_is_unknown(mock_clock: MockClock) -> None:
+    network = ScriptedNetwork(site=lambda: [float("inf")])
+    async with engine_on(network) as engine:
+        await engine.add(http(timeout=1000))
+        with engine.subscribe() as live:
+            await wait_all_tasks_blocked()
+            mock_clock.jump(5)  # nothing ran for five seconds: the timeout of one second comes four late
+            await wait_all_tasks_blocked()
+            beat = await anext(live)
+    assert isinstance(beat, Heartbeat)
+    assert (beat.status, beat.reason) == (UNKNOWN, "starved")
+
+
+async def test_a_changed_monitor_is_checked_at_once_with_its_new_definition(autojump_clock: MockClock) -> None:
+    network = ScriptedNetwork(site=lambda: [OK], other=lambda: [REFUSED])
+    async with engine_on(network) as engine:
+        entry = (await engine.add(http(interval=3_600_000))).entry
+        await trio.sleep(100)
+        changed = await engine.update(entry.id, {"url": "http://other/", "id": "ignored", "status": "up"})
+        await trio.sleep(1)
+        assert network.times("other") == pytest.approx([100], abs=0.01)
+        assert changed.entry.monitor.name == "site"
+        assert changed.entry.created_ms == EPOCH_MS
+        assert changed.entry.updated_ms == EPOCH_MS + 100_000
+        assert engine.get(entry.id).state.status is DOWN
+        await trio.sleep(7200)
+        assert len(network.times("site")) == 1, "the old definition is checked no more"
+
+
+async def test_a_wrong_change_changes_nothing(autojump_clock: MockClock) -> None:
+    network = ScriptedNetwork(site=lambda: [OK])
+    async with engine_on(network) as engine:
+        entry = (await engine.add(http())).entry
+        for changes in ({"interval": 1}, {"type": "push"}, {"nonsense": 1}, {"name": None}):
+            with pytest.raises(Invalid):
+                await engine.update(entry.id, changes)
+        assert engine.get(entry.id).entry == entry
+        with pytest.raises(Invalid):
+            await engine.add(http(url="nowhere"))
+        assert len(engine.monitors()) == 1
+
+
+async def test_none_takes_a_field_back_to_its_default(autojump_clock: MockClock) -> None:
+    async with engine_on(ScriptedNetwork(site=lambda: [OK])) as engine:
+        entry = (await engine.add(http(timeout=500))).entry
+        changed = await engine.update(entry.id, {"timeout": None})
+        assert changed.entry.monitor.timeout_ms == 30_000
+
+
+async def test_a_paused_monitor_rests_and_a_resumed_one_is_checked_at_once(autojump_clock: MockClock) -> None:
+    network = ScriptedNetwork(site=lambda: [OK])
+    async with engine_on(network) as engine:
+        id = (await engine.add(http(interval=60_000))).entry.id
+        await trio.sleep(10)
+        assert (await engine.pause(id)).state.status is PAUSED
+        assert (await engine.pause(id)).entry.paused, "twice is fine"
+        checked = len(network.times("site"))
+        await trio.sleep(DAY_S)
+        assert len(network.times("site")) == checked
+        assert (await engine.resume(id)).state.status is PENDING
+        await trio.sleep(1)
+        assert len(network.times("site")) == checked + 1
+        statuses = [beat.status for beat in await engine.heartbeats(id)]
+        assert statuses[:3] == [UP, PENDING, PAUSED]
+        total = await engine.totals_of(id, DAY_S * 1000)
+        assert total.paused == pytest.approx(DAY_S * 1000, abs=61_000)
+        assert total.uptime == 100.0
+        assert total.checks == checked + 1, "pausing and resuming are no checks"
+
+
+async def test_a_deleted_monitor_is_gone_and_left_alone(autojump_clock: MockClock) -> None:
+    network = ScriptedNetwork(site=lambda: [5.0, OK])
+    async with engine_on(network) as engine:
+        id = (await engine.add(http())).entry.id
+        await trio.sleep(1)  # in mid-probe
+        await engine.delete(id)
+        assert network.open == 0
+        assert engine.monitors() == []
+        for call in (engine.pause, engine.resume, engine.delete):
+            with pytest.raises(NoSuchMonitor):
+                await call(id)
+        with pytest.raises(NoSuchMonitor):
+            engine.get(id)
+        await trio.sleep(DAY_S)
+        assert len(network.times("site")) == 1
+
+
+@pytest.mark.parametrize("id", ["monitor-0", "monitor-", "monitor-1x", "nonsense", "monitor-" + "9" * 40, "monitor-²"])
+async def test_an_id_that_is_none_finds_nothing(autojump_clock: MockClock, id: str) -> None:
+    async with engine_on(ScriptedNetwork()) as engine:
+        with pytest.raises(NoSuchMonitor):
+            engine.get(id)
+
+
+async def test_a_caller_that_goes_away_leaves_no_half_change(autojump_clock: MockClock) -> None:
+    network = ScriptedNetwork(site=lambda: [OK])
+    async with engine_on(network) as engine:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await engine.add(http())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine.add, http(name="seen through"))
+            await trio.lowlevel.checkpoint()  # the command is on its way
+            nursery.cancel_scope.cancel()
+        await trio.sleep(1)
+        names = [snapshot.entry.monitor.name for snapshot in engine.monitors()]
+        assert names in ([], ["seen through"])
+        assert len(network.times("site")) == len(names)
+        await engine.add(http(name="next"))
+        assert [snapshot.entry.monitor.name for snapshot in engine.monitors()] == [*names, "next"]
+
+
+async def test_starting_again_goes_on_where_it_stopped(autojump_clock: MockClock) -> None:
+    store = MemoryStore()
+    network = ScriptedNetwork(site=lambda: [FAILING])
+    async with engine_on(network, store) as engine:
+        id = (await engine.add(http(retries=3, interval=60_000))).entry.id
+        await trio.sleep(100)  # two of three retries used
+        before = engine.get(id)
+        assert before.state.status is PENDING
+    await trio.sleep(7)
+    async with engine_on(network, store) as engine:
+        assert engine.get(id).state == before.state
+        beats = await collect(engine, 2)
+        assert [beat.status for beat in beats] == [PENDING, DOWN]
+    times = network.times("site")
+    slots = [until_slot_ms(1, 60_000, EPOCH_MS + round(time * 1000)) for time in times[2:]]
+    assert slots == [0, 0], "and in the slot it had before"
+
+
+async def test_after_the_stop_every_finished_check_is_stored(autojump_clock: MockClock) -> None:
+    store = MemoryStore()
+    network = ScriptedNetwork(site=lambda: [OK])
+    async with engine_on(network, store) as engine:
+        for _ in range(50):
+            await engine.add(http())
+        await trio.sleep(0.05)  # less than the commit rhythm
+        seen = [snapshot.last for snapshot in engine.monitors() if snapshot.last is not None]
+    assert len(seen) == 50
+    for last in seen:
+        assert [beat.at for beat in await store.heartbeats(last.monitor, limit=5)] == [last.at]
+
+
+async def test_a_stopped_engine_refuses_commands(autojump_clock: MockClock) -> None:
+    async with engine_on(ScriptedNetwork()) as engine:
+        pass
+    with pytest.raises(Stopped):
+        await engine.add(http())
+
+
+async def test_uptime_and_overview_agree_with_what_happened(autojump_clock: MockClock) -> None:
+    outage = (3600.0, 3600.0 + 900.0)
+    network = ScriptedNetwork(
+        site=lambda: [FAILING] if outage[0] <= trio.current_time() < outage[1] else [OK], fine=lambda: [OK]
+    )
+    async with engine_on(network) as engine:
+        site = (await engine.add(http("site", interval=10_000))).entry
+        await engine.add(http("fine", interval=10_000))
+        await trio.sleep(7200)
+        total = await engine.totals_of(site.id, DAY_S * 1000)
+        assert total.down == pytest.approx(900_000, abs=10_000)
+        assert total.up == pytest.approx(6_300_000, abs=10_000)
+        assert total.failures == pytest.approx(90, abs=1)
+        assert total.checks == pytest.approx(720, abs=2)
+        overview = await engine.overview()
+        assert overview.monitors == 2
+        assert overview.by_status[UP] == 2
+        assert overview.day.uptime == pytest.approx(100 * (1 - 900 / 14400), abs=0.2)
+        assert overview.ever.checks == overview.week.checks == pytest.approx(1440, abs=4)
+        for period in (7, 30, 90):
+            assert (await engine.totals_of(site.id, period * DAY_S * 1000)).checks == total.checks
+
+
+async def test_an_embedding_program_may_give_records(autojump_clock: MockClock) -> None:
+    from peekaping.engine.probes.http import HttpMonitor
+
+    async with engine_on(ScriptedNetwork(site=lambda: [OK])) as engine:
+        monitor = HttpMonitor(name="mine", url="http://site/", interval=5000)
+        assert (await engine.add(monitor)).entry.monitor == monitor
+        with pytest.raises(Invalid):
+            await engine.add(HttpMonitor(name="", url="http://site/"))
+
+
+async def test_the_engine_needs_no_arguments() -> None:
+    async with Engine.open() as engine:
+        assert engine.monitors() == []
+
+
+async def test_a_pause_whose_heartbeat_was_lost_in_a_crash_is_still_a_pause(autojump_clock: MockClock) -> None:
+    store = MemoryStore()
+    async with engine_on(ScriptedNetwork(site=lambda: [OK]), store) as engine:
+        entry = (await engine.add(http())).entry
+        await trio.sleep(1)
+    await store.replace(msgspec.structs.replace(entry, paused=True))  # as far as it came before kill -9
+    async with engine_on(ScriptedNetwork(), store) as engine:
+        assert engine.get(entry.id).state.status is PAUSED
+        assert engine.statistics().by_status[PAUSED] == 1
+
+
+async def test_a_paused_monitor_still_shows_its_newest_check_after_a_restart(autojump_clock: MockClock) -> None:
+    store = MemoryStore()
+    async with engine_on(ScriptedNetwork(site=lambda: [OK]), store) as engine:
+        entry = (await engine.add(http())).entry
+        await trio.sleep(1)
+        await engine.pause(entry.id)
+        checked = engine.get(entry.id).last
+        assert checked is not None
+    async with engine_on(ScriptedNetwork(), store) as engine:
+        last = engine.get(entry.id).last
+        assert last is not None
+        assert last.at == checked.at
+
+
+async def test_a_history_from_the_future_is_said_loudly(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = MemoryStore()
+    async with engine_on(ScriptedNetwork(site=lambda: [OK]), store) as engine:
+        entry = (await engine.add(http())).entry
+        await trio.sleep(1)
+    await store.append([Heartbeat(entry.number, EPOCH_MS + 10**9, UP, "OK")])
+    async with engine_on(ScriptedNetwork(site=lambda: [OK]), store):
+        assert "is this host's clock right?" in caplog.text
