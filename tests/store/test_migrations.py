@@ -1,0 +1,65 @@
+"""The schema grows by steps: each once, and none by half."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlite_utils
+from sqlite_utils.migrations import Migrations
+
+from peekaping.store.database import Database
+from peekaping.store.migrations import migrations
+
+
+def schema(path: Path) -> str:
+    with sqlite_utils.Database(path) as db:
+        return str(db.schema)
+
+
+@pytest.fixture
+def grown(monkeypatch: pytest.MonkeyPatch) -> Migrations:
+    """The migrations as a later version would have them: ours, and what a test adds."""
+    later = Migrations("peekaping")
+    for migration in migrations.pending(sqlite_utils.Database(memory=True)):
+        later(name=migration.name)(migration.fn)
+    monkeypatch.setattr("peekaping.store.database.migrations", later)
+    return later
+
+
+async def test_each_step_is_made_once(tmp_path: Path, grown: Migrations) -> None:
+    path = tmp_path / "peekaping.db"
+    calls: list[str] = []
+    await Database.open(path).close()
+
+    @grown()
+    def m900_more(db: sqlite_utils.Database) -> None:
+        calls.append("more")
+        db.execute("CREATE TABLE more (x)")
+
+    await Database.open(path).close()
+    await Database.open(path).close()
+    assert calls == ["more"]
+    with sqlite_utils.Database(path) as db:
+        assert grown.pending(db) == []
+
+
+async def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path, grown: Migrations) -> None:
+    path = tmp_path / "peekaping.db"
+    await Database.open(path).close()
+    before = schema(path)
+
+    @grown()
+    def m900_fine(db: sqlite_utils.Database) -> None:
+        db.execute("CREATE TABLE fine (x)")
+
+    @grown()
+    def m901_broken(db: sqlite_utils.Database) -> None:
+        db.execute("CREATE TABLE half (x)")
+        raise LookupError("stop")
+
+    with pytest.raises(LookupError):
+        Database.open(path)
+    assert schema(path) == before
+    with sqlite_utils.Database(path) as db:
+        assert [migration.name for migration in grown.pending(db)] == ["m900_fine", "m901_broken"]
