@@ -1,0 +1,166 @@
+"""Who a request comes from: access tokens, refresh tokens, sessions, and the first user.
+
+A login opens a session. Its refresh token is random, stored hashed, good for 30 days and for one use: each use gives a new one,
+and using an old one again ends the session, because then somebody has a copy. Its access tokens are signed, live 15 minutes
+and are checked without the database; so that the end of a session ends them too, the sessions that ended within the last
+15 minutes are kept in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import jwt
+import trio
+
+from peekaping.api.errors import Unauthorized
+from peekaping.api.passwords import hash_password, make_password
+from peekaping.api.settings import ApiSettings
+from peekaping.engine.engine import utc_ms
+from peekaping.store.accounts import Accounts, Rotation, User
+
+log = logging.getLogger(__name__)
+
+ACCESS_MS = 15 * 60_000
+REFRESH_MS = 30 * 86_400_000
+DEFAULT_EMAIL = "admin@localhost"
+
+
+class Identity(NamedTuple):
+    """Somebody who is logged in, until `expires_ms`."""
+
+    user: int
+    session: str
+    expires_ms: int
+
+
+class Tokens(NamedTuple):
+    access: str
+    refresh: str
+
+
+class Sessions:
+    """Opens, renews and ends sessions, and knows whom a token belongs to."""
+
+    def __init__(self, accounts: Accounts, key: bytes, ended: list[str], now_ms: int) -> None:
+        self._accounts = accounts
+        self._key = key
+        self._ended = dict.fromkeys(ended, now_ms)
+        """Sessions that may still have living access tokens, with the time of their end, oldest first."""
+        self._watchers: dict[str, set[trio.Event]] = {}
+
+    @classmethod
+    async def load(cls, accounts: Accounts, now_ms: int) -> Sessions:
+        ended = await accounts.ended_sessions(now_ms - ACCESS_MS)
+        return cls(accounts, await accounts.secret("access-tokens"), ended, now_ms)
+
+    async def open(self, user: User, address: str, now_ms: int) -> Tokens:
+        secret = secrets.token_urlsafe(32)
+        session = await self._accounts.open_session(user.id, address, _hash(secret), now_ms, now_ms + REFRESH_MS)
+        return self._tokens(user.id, session, secret, now_ms)
+
+    async def renew(self, refresh_token: str, now_ms: int) -> tuple[Tokens, User]:
+        """New tokens for a refresh token, which is used up by it.
+
+        Raises:
+          Unauthorized: it is no refresh token, too old, or used before; in the last case the session is over.
+        """
+        session, _, old = refresh_token.partition(".")
+        new = secrets.token_urlsafe(32)
+        rotation, user_id = await self._accounts.rotate_session(
+            session, _hash(old), _hash(new), now_ms, now_ms + REFRESH_MS
+        )
+        if rotation is Rotation.REUSED:
+            self._ends(session, now_ms)
+            raise Unauthorized("This refresh token was used before, so its session has been ended; log in again")
+        user = await self._accounts.user(user_id) if user_id is not None else None
+        if user is None:
+            raise Unauthorized("This refresh token is not valid any more; log in again")
+        return self._tokens(user.id, session, new, now_ms), user
+
+    async def end(self, identity: Identity, now_ms: int) -> None:
+        self._ends(identity.session, now_ms)
+        await self._accounts.end_session(identity.session, now_ms)
+
+    async def end_all(self, identity: Identity, now_ms: int) -> None:
+        """End all the user's sessions."""
+        for session in await self._accounts.end_sessions(identity.user, now_ms):
+            self._ends(session, now_ms)
+
+    def identify(self, access_token: str, now_ms: int) -> Identity:
+        """Whose token it is.
+
+        Raises:
+          Unauthorized: nobody's, or it is too old, or its session is over.
+        """
+        try:
+            # Expiry is compared with the server's injected clock below, not with the process's as PyJWT would.
+            claims = jwt.decode(
+                access_token,
+                self._key,
+                algorithms=["HS256"],
+                options={"require": ["exp", "sub", "sid"], "verify_exp": False, "verify_iat": False},
+            )
+            identity = Identity(int(claims["sub"]), str(claims["sid"]), int(claims["exp"]) * 1000)
+        except (jwt.InvalidTokenError, ValueError) as error:
+            raise Unauthorized("This is not a valid access token") from error
+        if identity.expires_ms <= now_ms:
+            raise Unauthorized("This access token has expired; refresh it")
+        if identity.session in self._ended:
+            raise Unauthorized("This session has ended; log in again")
+        return identity
+
+    @contextmanager
+    def watch(self, identity: Identity) -> Iterator[trio.Event]:
+        """An event that is set when the identity's session ends."""
+        event = trio.Event()
+        watchers = self._watchers.setdefault(identity.session, set())
+        watchers.add(event)
+        try:
+            yield event
+        finally:
+            watchers.discard(event)
+            if not watchers:
+                self._watchers.pop(identity.session, None)
+
+    def _ends(self, session: str, now_ms: int) -> None:
+        for old in [key for key, ended_ms in self._ended.items() if ended_ms <= now_ms - ACCESS_MS]:
+            del self._ended[old]
+        self._ended[session] = now_ms
+        for event in self._watchers.get(session, ()):
+            event.set()
+
+    def _tokens(self, user: int, session: str, secret: str, now_ms: int) -> Tokens:
+        claims: dict[str, Any] = {
+            "sub": str(user),
+            "sid": session,
+            "iat": now_ms // 1000,
+            "exp": (now_ms + ACCESS_MS) // 1000,
+        }
+        return Tokens(jwt.encode(claims, self._key, algorithm="HS256"), f"{session}.{secret}")
+
+
+async def ensure_first_user(accounts: Accounts, settings: ApiSettings) -> str | None:
+    """Give an empty database its first user: the settings' e-mail (or admin@localhost) and password.
+
+    Returns the password if one had to be made up: this is the only time that anybody sees it.
+    """
+    if await accounts.has_users():
+        if settings.admin_password is not None:
+            log.warning("the database has users, so the settings for the first one are not used")
+        return None
+    password = settings.admin_password or make_password()
+    await accounts.add_user(
+        settings.admin_email or DEFAULT_EMAIL, "Administrator", await hash_password(password), utc_ms()
+    )
+    return None if settings.admin_password else password
+
+
+def _hash(secret: str) -> bytes:
+    """A random secret needs no slow hash: there is nothing to guess."""
+    return hashlib.sha256(secret.encode()).digest()

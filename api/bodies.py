@@ -1,0 +1,122 @@
+"""What comes in: JSON bodies and query values, read into small structs with everything that is wrong said at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+from quart import request
+
+from peekaping.api.errors import ApiError
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+Page = Annotated[int, Meta(ge=1, le=1_000_000_000, description="a whole number from 1")]
+PageLimit = Annotated[int, Meta(ge=1, le=100, description="a whole number from 1 to 100")]
+
+
+class Instant(int):
+    """Milliseconds of UTC, written as an ISO 8601 date or time; a date alone is its midnight, without an offset it is UTC."""
+
+
+async def json_object() -> dict[str, Any]:
+    """The request's body. No body is an empty object.
+
+    Raises:
+      ApiError: 400 where it is no JSON, 422 where it is no object.
+      RequestEntityTooLarge: it is larger than the app takes.
+    """
+    return object_of(await request.get_data(cache=False))
+
+
+def object_of(data: bytes | str | None) -> dict[str, Any]:
+    """The JSON object that `data` holds; see `json_object`."""
+    try:
+        value = msgspec.json.decode(data) if data else {}
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ApiError(400, f"This is not JSON: {error}", code="INVALID_JSON") from error
+    except RecursionError as error:
+        raise ApiError(400, "This JSON is nested too deeply", code="INVALID_JSON") from error
+    if not isinstance(value, dict):
+        raise ApiError(422, "A JSON object is needed", details={"body": ["Body must be a JSON object"]})
+    return value
+
+
+def read(kind: type[T], data: Mapping[str, Any], message: str) -> T:
+    """Make a `kind` of a JSON object, or refuse it with every wrong field at once, unknown ones among them.
+
+    Raises:
+      ApiError: 422.
+    """
+    return _convert(kind, data, message, errors=_unknown(kind, data), strict=True)
+
+
+def query(kind: type[T]) -> T:
+    """The request's query values as a `kind`. An unknown name is refused: a filter that was misspelt must not look like one.
+
+    Raises:
+      ApiError: 422.
+    """
+    return _convert(kind, request.args, "Invalid query", errors=_unknown(kind, request.args), strict=False)
+
+
+def _unknown(kind: type[msgspec.Struct], data: Mapping[str, Any]) -> dict[str, list[str]]:
+    known = {field.encode_name for field in msgspec.structs.fields(kind)}
+    return {name: ["Unknown field"] for name in data if name not in known}
+
+
+def _convert(kind: type[T], data: Mapping[str, Any], message: str, *, errors: dict[str, list[str]], strict: bool) -> T:
+    hints = get_type_hints(kind, include_extras=True)
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        name = field.encode_name
+        if name not in data:
+            if field.required:
+                errors[name] = [f"{_label(name)} is required"]
+            continue
+        try:
+            values[field.name] = msgspec.convert(data[name], hints[field.name], strict=strict, dec_hook=_decode)
+        except msgspec.ValidationError as error:
+            wanted = _wanted(hints[field.name])
+            errors[name] = [f"{_label(name)} must be {wanted}" if wanted else f"{_label(name)}: {error}"]
+    if errors:
+        raise ApiError(422, message, details=errors)
+    return kind(**values)
+
+
+def _wanted(hint: Any) -> str | None:
+    """What a value of this type is, in words; None where the decoder's own words must do."""
+    for part in get_args(hint):
+        if isinstance(part, Meta) and part.description:
+            return part.description
+    choices = _choices(hint)
+    return f"one of: {', '.join(choices)}" if choices else None
+
+
+def _choices(hint: Any) -> list[str]:
+    """The words that a field may say, where it may not say anything else."""
+    if get_origin(hint) is Literal:
+        return [str(choice) for choice in get_args(hint)]
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return [str(choice) for choice in hint]
+    return [choice for part in get_args(hint) for choice in _choices(part)]
+
+
+def _label(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is not Instant:
+        raise NotImplementedError
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ValueError("Expected an ISO 8601 date or time such as 2024-01-20T10:30:00Z") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return Instant(moment.timestamp() * 1000)

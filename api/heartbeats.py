@@ -1,0 +1,67 @@
+"""/monitors/{id}/heartbeats, a monitor's history; /push/{pushId}, where push monitors get their heartbeats from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+from quart import Blueprint, Response, request
+from werkzeug.exceptions import MethodNotAllowed
+
+from peekaping.api.bodies import Instant, json_object, query, read
+from peekaping.api.errors import ApiError, too_many
+from peekaping.api.limits import MINUTE_MS, PUSHES_PER_MINUTE, Counter
+from peekaping.api.shapes import heartbeat_shape, reply
+from peekaping.engine.engine import Engine
+from peekaping.engine.records import Status
+
+
+class History(Struct):
+    from_ms: Instant | None = field(name="from", default=None)
+    to_ms: Instant | None = field(name="to", default=None)
+    limit: Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")] = 100
+
+
+class Push(Struct):
+    status: Literal["up", "down"] = "up"
+    message: Annotated[str, Meta(max_length=1000)] | None = None
+    ping: Annotated[float, Meta(ge=0, le=86_400_000)] | None = None
+    """Milliseconds."""
+
+
+def routes(engine: Engine, utc_ms: Callable[[], int]) -> Blueprint:
+    blueprint = Blueprint("heartbeats", __name__)
+    pushes = Counter(PUSHES_PER_MINUTE, MINUTE_MS)
+
+    @blueprint.get("/monitors/<id>/heartbeats")
+    async def history(id: str) -> Response:
+        asked = query(History)
+        if asked.from_ms is not None and asked.to_ms is not None and asked.from_ms > asked.to_ms:
+            raise ApiError(422, "Invalid query", details={"to": ["To must not be before from"]})
+        found = await engine.heartbeats(id, from_ms=asked.from_ms, to_ms=asked.to_ms, limit=asked.limit)
+        return reply({"heartbeats": [heartbeat_shape(heartbeat) for heartbeat in found]})
+
+    @blueprint.route("/push/<push_id>", methods=["GET", "POST"])
+    async def push(push_id: str) -> Response:
+        if request.method == "HEAD":  # routed with GET; a link preview is no sign of life
+            raise MethodNotAllowed(["GET", "POST"])
+        engine.by_push_id(push_id)  # only addresses that exist are counted
+        now_ms = utc_ms()
+        standing = pushes.take(push_id, now_ms)
+        if not standing.allowed:
+            raise too_many("Too many pushes to this address", standing.reset_ms - now_ms)
+        if request.method == "POST":
+            body: dict[str, Any] = await json_object()
+            said = read(Push, body, "Invalid push")
+        else:
+            said = query(Push)
+        await engine.push(
+            push_id,
+            status=Status(said.status),
+            message=said.message,
+            response_ms=None if said.ping is None else round(said.ping),
+        )
+        return reply({"ok": True})
+
+    return blueprint

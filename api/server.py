@@ -1,0 +1,216 @@
+"""Listens, and serves the app with Hypercorn's connection code.
+
+Not with `hypercorn.trio.serve`, whose connections share one nursery: there an exception in the protocol code of one connection
+ends every other, so that whoever finds one such input keeps everybody out. Here a connection's failure is its own. The
+accept loop is trio's, the shutdown is ours: clients that do not read are cut off, where Hypercorn's sends, shielded without
+a deadline, would wait for them for ever.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import resource
+import socket
+from functools import partial
+from typing import Any, cast
+
+import trio
+from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import wrap_app
+from quart_trio import QuartTrio
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 1024
+STALLED_CLIENT_MS = 30_000
+"""A client that takes nothing for this long is dropped, by the kernel."""
+IDLE_S = 30.0
+"""How long a connection may be without a request, and take to send the head of one."""
+MOST_CONNECTIONS = 1000
+"""At once; and never more than a quarter of the descriptors this process may have, because checks need them too."""
+GRACE_S = 1.0
+"""At a stop: what running requests get to finish."""
+FINISH_WITHIN_S = 5.0
+REST_OF_BODY_WITHIN_S = 2.0
+
+
+class CannotListen(Exception):
+    """The address cannot be listened on; the message is one line that says why and what to do."""
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen on every address that `host` names; port 0 takes a free one, the same for all.
+
+    Raises:
+      CannotListen: nothing is left open.
+    """
+    try:
+        if not 0 <= port <= 65535:
+            raise CannotListen(f"cannot listen on port {port}; choose one between 0 and 65535")
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise CannotListen(
+            f"cannot listen on {host}: no such host ({error}); use an address of this machine, such as 127.0.0.1"
+        ) from error
+    sockets: list[socket.socket] = []
+    missing: OSError | None = None
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            if sockets and port == 0:
+                address = (address[0], sockets[0].getsockname()[1], *address[2:])
+            try:
+                sockets.append(_listening(family, kind, protocol, address))
+            except OSError as error:
+                # localhost names ::1 also where there is no IPv6.
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                missing = error
+        if missing is not None and not sockets:
+            raise missing
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        raise CannotListen(f"cannot listen on {host}:{port}: {_advice(error)}") from error
+    return sockets
+
+
+def _listening(family: int, kind: int, protocol: int, address: Any) -> socket.socket:
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # Accepted sockets inherit both. Without NODELAY small answers and events wait for the client's delayed ACK.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_CLIENT_MS)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _advice(error: OSError) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return "the port is in use; stop what uses it or choose another port"
+        case errno.EACCES:
+            return "this user may not; choose a port from 1024 up"
+        case errno.EADDRNOTAVAIL:
+            return "no address of this machine; use one that is, such as 127.0.0.1"
+        case _:
+            return f"{error.strerror}; choose another host or port"
+
+
+async def serve(
+    app: QuartTrio,
+    sockets: list[socket.socket],
+    *,
+    stopping: trio.Event,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until `stopping` is set; then nothing is accepted any more and running requests get `GRACE_S`.
+
+    The sockets, bound and listening, become this function's and are closed when it ends. When it is cancelled connections are
+    cut at once.
+    """
+    config = _config()
+    context = WorkerContext(None)
+    wrapped = wrap_app(Finisher(app), config.wsgi_max_body_size, "asgi")
+    open_streams: set[trio.SocketStream] = set()
+
+    most = min(MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+
+    async def connection(stream: trio.SocketStream) -> None:
+        if len(open_streams) >= most:
+            stream.socket.close()
+            return
+        open_streams.add(stream)
+        try:
+            await TCPServer(wrapped, config, context, ConnectionState({}), cast(Any, stream))
+        except Exception as error:  # a group, as a rule
+            # One line: whoever finds an input that does this can do it a thousand times a second.
+            log.warning("a connection failed, the others go on: %r", error)
+        finally:
+            open_streams.discard(stream)
+
+    async def cut_off(drain: trio.CancelScope) -> None:
+        try:
+            await stopping.wait()
+            await trio.sleep(GRACE_S)
+        finally:
+            for stream in open_streams:
+                stream.socket.close()  # wakes up whoever waits for the client, shielded or not
+            drain.cancel()
+
+    listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in sockets]
+    async with trio.open_nursery() as outer:
+        drain = trio.CancelScope()
+        outer.start_soon(cut_off, drain)
+        with drain:
+            async with trio.open_nursery() as connections:
+                async with trio.open_nursery() as accepting:
+                    accepting.start_soon(
+                        partial(trio.serve_listeners, connection, listeners, handler_nursery=connections)
+                    )
+                    task_status.started()
+                    await stopping.wait()
+                    accepting.cancel_scope.cancel()
+                await context.terminated.set()  # idle connections close
+        outer.cancel_scope.cancel()
+
+
+def _config() -> Config:
+    config = Config()
+    config.accesslog = None
+    config.errorlog = log
+    config.keep_alive_timeout = IDLE_S
+    config.websocket_max_message_size = 64 * 1024
+    config.include_server_header = False
+    return config
+
+
+class Finisher:
+    """The app, with repairs of how its answers leave.
+
+    The last part of an answer is sent under a shield: Hypercorn then recycles the connection in the app's own task, and
+    quart-trio cancels that task as soon as it learns that the request is over; a connection caught in between is never closed and
+    never times out.
+
+    An answer waits a moment for the rest of the request's body. Closing a connection with unread data resets it, and the
+    client would see that in place of the 413 or 401 it was sent.
+    """
+
+    def __init__(self, app: QuartTrio) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        scope["path"] = scope["path"] or "/"  # `GET ?query` is let through by Hypercorn, and more than Quart can take
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        received = trio.Event()
+
+        async def receive_and_note() -> Any:
+            message = await receive()
+            if not message.get("more_body", False):
+                received.set()
+            return message
+
+        async def send_to_the_end(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                with trio.move_on_after(REST_OF_BODY_WITHIN_S):
+                    await received.wait()
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                with trio.move_on_after(FINISH_WITHIN_S, shield=True):
+                    await send(message)
+            else:
+                await send(message)
+
+        await self._app(scope, receive_and_note, send_to_the_end)

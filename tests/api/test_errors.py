@@ -1,0 +1,121 @@
+"""Every error has the one shape, whoever raises it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NoReturn
+
+import pytest
+import trio
+
+from peekaping.engine.errors import Overloaded, Stopped
+from peekaping.engine.ports import StoreFailed
+from tests.api.support import Api, assert_refused
+
+
+@pytest.mark.parametrize("path", ["/api/v1/nothing", "/", "/api/v1//monitors", "/api/v1/monitors/", "/api/v2/monitors"])
+async def test_an_unknown_address_is_a_404_also_for_nobody(api: Api, path: str) -> None:
+    assert_refused(await api.call("GET", path, prefix=""), 404, "NOT_FOUND")
+    api.token = None
+    assert_refused(await api.call("GET", path, prefix=""), 404, "NOT_FOUND")
+
+
+async def test_a_wrong_method_is_a_405_that_names_the_right_ones(api: Api) -> None:
+    answer = await api.call("DELETE", "/monitors")
+    assert_refused(answer, 405, "METHOD_NOT_ALLOWED")
+    assert {"GET", "POST"} <= {method.strip() for method in answer.headers["Allow"].split(",")}
+
+
+@pytest.mark.parametrize("data", [b"{", b"\xff", b'{"name": NaN}', b"[" * 100_000, b'{"name":"\\ud800"}'])
+async def test_broken_json_is_a_400(api: Api, data: bytes) -> None:
+    for method, path in (("POST", "/monitors"), ("POST", "/auth/login"), ("POST", "/auth/logout")):
+        assert_refused(await api.call(method, path, data=data), 400, "INVALID_JSON")
+
+
+@pytest.mark.parametrize("data", [b"[]", b'"text"', b"null", b"5"])
+async def test_json_that_is_no_object_is_a_422(api: Api, data: bytes) -> None:
+    assert_refused(await api.call("POST", "/monitors", data=data), 422, "VALIDATION_ERROR", {"body"})
+
+
+async def test_too_large_a_body_is_a_413(api: Api) -> None:
+    assert_refused(await api.call("POST", "/monitors", data=b" " * (1024 * 1024 + 1)), 413, "PAYLOAD_TOO_LARGE")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (StoreFailed("disk full"), 503, "SERVICE_UNAVAILABLE"),
+        (Stopped("stopping"), 503, "SERVICE_UNAVAILABLE"),
+        (trio.ClosedResourceError("the database is closed"), 503, "SERVICE_UNAVAILABLE"),
+        (Overloaded("too many"), 429, "RATE_LIMIT_EXCEEDED"),
+    ],
+)
+async def test_what_the_engine_refuses_says_when_to_come_back(
+    api: Api, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, code: str
+) -> None:
+    async def fail(*args: Any, **kwargs: Any) -> NoReturn:
+        await trio.lowlevel.checkpoint()
+        raise error
+
+    monkeypatch.setattr(api.engine, "add", fail)
+    answer = await api.call("POST", "/monitors", {})
+    assert_refused(answer, status, code)
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_a_bug_is_a_500_that_tells_the_log_once_and_the_client_nothing(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> NoReturn:
+        raise RuntimeError("the secret reason")
+
+    monkeypatch.setattr(api.engine, "monitors", fail)
+    with caplog.at_level(logging.INFO):
+        answer = await api.call("GET", "/monitors")
+    assert_refused(answer, 500, "INTERNAL_ERROR")
+    assert "secret" not in str(answer)
+    assert caplog.text.count("RuntimeError: the secret reason") == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/monitors"),
+        ("POST", "/monitors"),
+        ("GET", "/monitors/monitor-1"),
+        ("PUT", "/monitors/monitor-1"),
+        ("DELETE", "/monitors/monitor-1"),
+        ("POST", "/monitors/monitor-1/pause"),
+        ("GET", "/monitors/monitor-1/heartbeats"),
+        ("GET", "/monitors/monitor-1/stats"),
+        ("GET", "/stats/overview"),
+        ("POST", "/auth/logout"),
+    ],
+)
+async def test_nobody_gets_in_without_a_token(api: Api, method: str, path: str) -> None:
+    api.token = None
+    for headers in ({}, {"Authorization": "Basic dXNlcjpwYXNz"}, {"Authorization": "Bearer"}):
+        answer = await api.call(method, path, headers=headers)
+        assert_refused(answer, 401, "UNAUTHORIZED")
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+async def test_every_route_is_closed_unless_it_is_known_to_be_open(api: Api) -> None:
+    api.token = None
+    open_routes = set()
+    for rule in api.app.url_map.iter_rules():
+        if rule.websocket:
+            continue
+        path = rule.rule.replace("<id>", "monitor-1").replace("<push_id>", "x")
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            answer = await api.call(method, path, prefix="")
+            if answer.status != 401:
+                open_routes.add(f"{method} {rule.rule}")
+    assert open_routes == {
+        "POST /api/v1/auth/login",
+        "POST /api/v1/auth/refresh",
+        "GET /api/v1/push/<push_id>",
+        "POST /api/v1/push/<push_id>",
+        "GET /health",
+        "GET /api/v1/health",
+    }

@@ -1,0 +1,93 @@
+"""GET /stats/overview and /monitors/{id}/stats, GET /health."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+
+from peekaping.api.shapes import iso
+from peekaping.engine.accounting import Bucket
+from tests.api.support import Api, assert_refused
+
+
+async def counted(api: Api, path: str, checks: int) -> dict[str, Any]:
+    """The statistics there once they hold so many checks: they are counted in batches, a tenth of a second apart."""
+    with trio.fail_after(5):
+        while True:
+            answer = await api.call("GET", path)
+            assert answer.status == 200
+            statistics: dict[str, Any] = answer.json
+            if statistics["totalChecks"] == checks:
+                return statistics
+            await trio.sleep(0.01)
+
+
+async def test_the_overview_works(api: Api) -> None:
+    for name, status, ping in (("a", "up", 100), ("b", "up", 200), ("c", "down", None)):
+        monitor = await api.push_monitor(name)
+        await api.call("POST", f"/push/{monitor['pushId']}", {"status": status, "ping": ping})
+    await api.push_monitor("silent")
+    overview = await counted(api, "/stats/overview", 3)
+    assert (overview["totalMonitors"], overview["monitorsUp"], overview["monitorsDown"]) == (4, 2, 1)
+    assert overview["monitorsPending"] == 1
+    assert overview["avgResponseTime"] == 150
+    assert set(overview["uptime"]) == {"24h", "7d", "30d"}
+
+
+async def test_the_overview_of_nothing_knows_nothing(api: Api) -> None:
+    overview = (await api.call("GET", "/stats/overview")).json
+    assert (overview["totalMonitors"], overview["totalChecks"], overview["avgResponseTime"]) == (0, 0, None)
+    assert overview["uptime"] == {"24h": None, "7d": None, "30d": None}
+
+
+@pytest.mark.parametrize("period", ["24h", "7d", "30d", "90d"])
+async def test_a_monitors_statistics_work(api: Api, period: str) -> None:
+    monitor = await api.push_monitor()
+    for ping in (10, 20, 60):
+        await api.call("POST", f"/push/{monitor['pushId']}", {"ping": ping})
+    stats = await counted(api, f"/monitors/{monitor['id']}/stats?period={period}", 3)
+    assert (stats["period"], stats["failedChecks"]) == (period, 0)
+    assert (stats["avgResponseTime"], stats["minResponseTime"], stats["maxResponseTime"]) == (30, 10, 60)
+    assert stats["p50ResponseTime"] == pytest.approx(20, abs=1)
+    assert stats["uptime"] == 100
+    assert set(stats["time"]) == {"up", "down", "unknown", "paused"}
+
+
+async def test_the_period_is_a_day_unless_said_otherwise(api: Api) -> None:
+    path = f"/monitors/{(await api.push_monitor())['id']}/stats"
+    assert (await api.call("GET", path)).json["period"] == "24h"
+    answer = await api.call("GET", f"{path}?period=1y")
+    assert_refused(answer, 422, "VALIDATION_ERROR", {"period"})
+    assert answer.json["error"]["details"]["period"] == ["Period must be one of: 24h, 7d, 30d, 90d"]
+
+
+def test_uptime_is_never_rounded_up_to_a_hundred() -> None:
+    assert Bucket(monitor=1, start=0, up=90 * 86_400_000, down=1).uptime == 99.999
+    assert Bucket(monitor=1, start=0, up=86_400_000).uptime == 100
+    assert Bucket(monitor=1, start=0, up=1, down=1, paused=7).uptime == 50
+    assert Bucket(monitor=1, start=0).uptime is None
+
+
+def test_times_are_utc_with_milliseconds() -> None:
+    assert iso(1_705_746_600_007) == "2024-01-20T10:30:00.007Z"
+
+
+@pytest.mark.parametrize("path", ["/health", "/api/v1/health"])
+async def test_health_is_open_and_says_ok(api: Api, path: str) -> None:
+    api.token = None
+    answer = await api.call("GET", path, prefix="")
+    assert answer.status == 200
+    assert answer.json["status"] == "ok"
+    assert answer.json["backlog"] == 0
+    assert "X-RateLimit-Limit" not in answer.headers
+
+
+async def test_health_says_when_nothing_can_be_stored(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = msgspec.structs.replace(api.engine.statistics(), store_failing="disk full")
+    monkeypatch.setattr(api.engine, "statistics", lambda: numbers)
+    answer = await api.call("GET", "/health", prefix="")
+    assert (answer.status, answer.json["status"]) == (503, "degraded")
+    assert answer.json["reasons"] == ["Heartbeats cannot be stored: disk full"]
