@@ -1,0 +1,273 @@
+"""What the two SDK clients share: how a call becomes requests, how an answer becomes a value or an error, how one stays
+logged in. Plain functions and generators; no socket, no clock of its own.
+
+A call is a generator: it yields a `Request`, is sent the JSON that came back, and returns its result. `client.py`
+drives it with blocking I/O, `aio.py` on trio; so neither repeats the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from datetime import date, datetime
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
+
+import httpx
+import jwt
+
+JsonObject = dict[str, Any]
+JsonObjects = list[JsonObject]
+T = TypeVar("T")
+
+TIMEOUT_S = 10.0
+"""The server answers in milliseconds; the network between may be slow."""
+PAGE = 100
+"""Monitors asked for at once: the most that the server gives."""
+TOKEN_LIFETIME_S = 15 * 60
+"""How long an access token lives when it does not say so itself."""
+RENEWAL_MARGIN_S = 60
+"""A token is replaced this long before it ends, so that no request travels with one that dies on the way."""
+
+
+class ClientError(Exception):
+    """Base of what the SDK raises."""
+
+
+class Unreachable(ClientError):
+    """No answer: the server cannot be reached, broke the connection or took too long. The cause is `__cause__`."""
+
+
+class ApiError(ClientError):
+    """The server refused.
+
+    `status` is the HTTP status, `code` the API's word for it (`VALIDATION_ERROR`), `details` maps wrong fields to their
+    messages, `retry_after_s` is how many seconds to wait after a 429 or 503 (None where the server did not say).
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        details: Mapping[str, list[str]] | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.details = dict(details or {})
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        texts = [f"{field}: {text}" for field, texts in self.details.items() for text in texts]
+        return f"{self.status} {self.code}: {self.message}" + (f" ({'; '.join(texts)})" if texts else "")
+
+
+class Request(NamedTuple):
+    """One HTTP request below `/api/v1`; parameters that are None are left out."""
+
+    method: str
+    path: str
+    params: Mapping[str, str | int | None] = {}
+    json: Any = None
+
+
+class Answer(NamedTuple):
+    """What came back: `json` is None where the body is empty or no JSON."""
+
+    status: int
+    json: Any
+    retry_after: str | None
+
+
+Call = Generator[Request, Any, T]
+
+
+def api_url(base_url: str) -> str:
+    """The address of the API of a server, which may be given with or without `/api/v1`."""
+    return base_url.rstrip("/").removesuffix("/api/v1") + "/api/v1"
+
+
+def websocket_url(base_url: str) -> str:
+    """The address of a server's live events."""
+    root = api_url(base_url).removesuffix("/api/v1")
+    return "ws" + root.removeprefix("http") + "/ws"
+
+
+def headers_for(token: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def sent(request: Request, token: str | None) -> dict[str, Any]:
+    """A request as the arguments of httpx's `request`."""
+    return {
+        "method": request.method,
+        "url": request.path,
+        "params": {name: value for name, value in request.params.items() if value is not None},
+        "json": request.json,
+        "headers": headers_for(token),
+    }
+
+
+def received(response: httpx.Response) -> Answer:
+    try:
+        json = response.json() if response.content else None
+    except ValueError:
+        json = None
+    return Answer(response.status_code, json, response.headers.get("retry-after"))
+
+
+def unreachable(base_url: str, error: Exception) -> Unreachable:
+    # Raised without its cause: the client's own chain is eighty lines long and says no more.
+    return Unreachable(f"no answer from {base_url}: {error or type(error).__name__}")
+
+
+def read(answer: Answer) -> Any:
+    """The answer's JSON, or the `ApiError` that it stands for."""
+    if 200 <= answer.status < 300 and (answer.json is not None or answer.status == 204):
+        return answer.json
+    error = answer.json.get("error") if isinstance(answer.json, dict) else None
+    if not isinstance(error, dict):  # not from the API: a proxy in between, or the wrong address
+        error = {"message": "The answer is not one of a Peekaping server; check base_url"}
+    retry_after = answer.retry_after
+    raise ApiError(
+        answer.status,
+        str(error.get("code", "UNKNOWN")),
+        str(error.get("message", "")),
+        error.get("details"),
+        int(retry_after) if retry_after is not None and retry_after.isdigit() else None,
+    )
+
+
+class Session:
+    """Who the client is: an API key, or e-mail and password with the tokens got for them, or nobody.
+
+    `token` is a call like the others. The client lets only one run at a time: a refresh token works once, and using it
+    twice ends the session.
+    """
+
+    def __init__(
+        self, api_key: str | None, email: str | None, password: str | None, *, clock: Callable[[], float]
+    ) -> None:
+        if (email is None) != (password is None) or (api_key is not None and email is not None):
+            raise ValueError("give api_key, or email and password, or none of them for pushes alone")
+        self._email = email
+        self._password = password
+        self._clock = clock
+        self._access = api_key
+        self._refresh: str | None = None
+        self._renew_at = 0.0
+
+    @property
+    def can_renew(self) -> bool:
+        return self._email is not None
+
+    def token(self, rejected: str | None = None) -> Generator[Request, Answer, str | None]:
+        """The access token to send (None for nobody), renewed when it is about to end or is the one just rejected."""
+        if not self.can_renew:
+            return self._access
+        if self._access is not None and self._access != rejected and self._clock() < self._renew_at:
+            return self._access
+        if self._refresh is not None:
+            refresh, self._refresh = self._refresh, None
+            answer = yield Request("POST", "/auth/refresh", json={"refreshToken": refresh})
+            if answer.status == 200:
+                return self._take(answer.json)
+            if answer.status != 401:
+                self._refresh = refresh
+                read(answer)
+        answer = yield Request("POST", "/auth/login", json={"email": self._email, "password": self._password})
+        return self._take(read(answer))
+
+    def _take(self, tokens: JsonObject) -> str:
+        access: str = tokens["accessToken"]
+        self._access = access
+        self._refresh = tokens["refreshToken"]
+        lifetime = _lifetime_s(access)
+        self._renew_at = self._clock() + lifetime - min(RENEWAL_MARGIN_S, lifetime / 2)
+        return access
+
+
+def _lifetime_s(token: str) -> float:
+    """How long a token lives, by the server's own clock: the difference to ours does not matter."""
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+        return float(claims["exp"] - claims["iat"])
+    except (jwt.InvalidTokenError, KeyError, TypeError):
+        return TOKEN_LIFETIME_S
+
+
+def list_monitors(type: str | None, status: str | None) -> Call[JsonObjects]:
+    found: JsonObjects = []
+    page = 1
+    while True:
+        answer = yield Request("GET", "/monitors", {"page": page, "limit": PAGE, "type": type, "status": status})
+        found += answer["monitors"]
+        if page >= answer["pagination"]["pages"]:
+            return found
+        page += 1
+
+
+def create_monitor(monitor: Mapping[str, Any]) -> Call[JsonObject]:
+    return _one(Request("POST", "/monitors", json=dict(monitor)))
+
+
+def get_monitor(id: str) -> Call[JsonObject]:
+    return _one(Request("GET", _monitor(id)))
+
+
+def update_monitor(id: str, changes: Mapping[str, Any]) -> Call[JsonObject]:
+    return _one(Request("PATCH", _monitor(id), json=dict(changes)))
+
+
+def delete_monitor(id: str) -> Call[None]:
+    yield Request("DELETE", _monitor(id))
+
+
+def pause_monitor(id: str) -> Call[JsonObject]:
+    return _one(Request("POST", _monitor(id) + "/pause"))
+
+
+def resume_monitor(id: str) -> Call[JsonObject]:
+    return _one(Request("POST", _monitor(id) + "/resume"))
+
+
+def heartbeats(
+    id: str, from_: datetime | date | str | None, to: datetime | date | str | None, limit: int | None
+) -> Call[JsonObjects]:
+    answer = yield Request(
+        "GET", _monitor(id) + "/heartbeats", {"from": _instant(from_), "to": _instant(to), "limit": limit}
+    )
+    found: JsonObjects = answer["heartbeats"]
+    return found
+
+
+def stats(id: str, period: str) -> Call[JsonObject]:
+    return _one(Request("GET", _monitor(id) + "/stats", {"period": period}))
+
+
+def overview() -> Call[JsonObject]:
+    return _one(Request("GET", "/stats/overview"))
+
+
+def push(push_id: str, status: str, message: str | None, ping: int | None) -> Call[JsonObject]:
+    body = {"status": status, "message": message, "ping": ping}
+    given = {name: value for name, value in body.items() if value is not None}
+    return _one(Request("POST", f"/push/{quote(push_id, safe='')}", json=given))
+
+
+def _one(request: Request) -> Call[JsonObject]:
+    """A call that is one request for one object."""
+    answer: JsonObject = yield request
+    return answer
+
+
+def _monitor(id: str) -> str:
+    return f"/monitors/{quote(id, safe='')}"
+
+
+def _instant(value: datetime | date | str | None) -> str | None:
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise ValueError("a datetime needs a time zone, such as datetime.now(UTC)")
+    return value.isoformat() if isinstance(value, date) else value

@@ -1,0 +1,132 @@
+"""The command line. Every refusal is one line on stderr, `peekaping: what; what to do`, and exit code 2."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import trio
+
+from peekaping import server
+from peekaping.api.auth import DEFAULT_EMAIL
+from peekaping.api.passwords import hash_password, make_password
+from peekaping.api.server import CannotListen, listen
+from peekaping.engine.engine import utc_ms
+from peekaping.engine.errors import Escalated
+from peekaping.engine.ports import StoreFailed
+from peekaping.settings import Settings, email, option, options
+from peekaping.store.accounts import Accounts
+from peekaping.store.database import Database
+from peekaping.store.errors import CannotOpen, EmailTaken
+
+REFUSED, FAILED = 2, 1
+"""Exit codes: something that the user can put right, and a server that gave up."""
+
+
+def main() -> None:
+    """The `peekaping` command."""
+    try:
+        command(standalone_mode=False)
+    except Exception as error:
+        refusal = _refusal(error)
+        if refusal is None:  # a mistake of ours: the traceback is what helps
+            raise
+        text, code = refusal
+        sys.stdout.flush()
+        print("peekaping: " + text.replace("\n", " ").rstrip("."), file=sys.stderr)
+        sys.exit(code)
+
+
+def _refusal(error: BaseException) -> tuple[str, int] | None:
+    """What to say about an error and the exit code; None for one that is not meant for users."""
+    match error:
+        case BaseExceptionGroup():
+            return next(filter(None, map(_refusal, error.exceptions)), None)
+        case click.UsageError():
+            command_path = error.ctx.command_path if error.ctx is not None else "peekaping"
+            return f"{error.format_message().rstrip('.')}; see {command_path} --help", REFUSED
+        case click.ClickException():
+            return error.format_message(), REFUSED
+        case click.Abort():
+            return "interrupted; nothing was served", REFUSED
+        case CannotListen() | CannotOpen():
+            return str(error), REFUSED
+        case StoreFailed():
+            return f"the database cannot be used: {error}", REFUSED
+        case Escalated():
+            return f"the engine gave up: {error}; the log above says why", FAILED
+    return None
+
+
+@click.group(no_args_is_help=False)
+@click.version_option(version("peekaping"), message="peekaping %(version)s")
+def command() -> None:
+    """An uptime monitor: it checks your services, keeps their history, and tells it over REST and WebSocket."""
+
+
+@command.command()
+@options
+def serve(**values: Any) -> None:
+    """Check the monitors and serve the API, until SIGTERM or Ctrl-C."""
+    settings = Settings(**values)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    server.keep_files_private()
+    server.raise_descriptor_limit()
+    server.share_the_interpreter()
+    sockets = listen(settings.host, settings.port)
+    addresses = [_address(*sock.getsockname()[:2]) for sock in sockets]
+
+    def announce(made_password: str | None) -> None:
+        click.echo(f"peekaping {version('peekaping')} is serving on {' and '.join(addresses)}")
+        click.echo(f"  data is in {settings.database.absolute()}")
+        if made_password is not None:
+            click.echo(f"  log in as {settings.admin_email or DEFAULT_EMAIL} with password {made_password}")
+            click.echo("  (made up for this first start, and shown only now)")
+        click.echo("  stop with Ctrl-C or SIGTERM")
+
+    trio.run(server.run, settings, sockets, announce)
+
+
+@command.group(no_args_is_help=False)
+def user() -> None:
+    """The people who may log in."""
+
+
+@user.command("add")
+@click.argument("address", metavar="EMAIL")
+@click.option("--name", help="The user's name; by default what stands before the @.")
+@click.option("--password", help="By default one is made up and printed once.")
+@option("database")
+def add_user(address: str, name: str | None, password: str | None, database: Path) -> None:
+    """Add a user who may log in; also while the server runs."""
+    try:
+        email(address)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    if not database.exists():
+        raise click.ClickException(
+            f"there is no database {database.absolute()}; start `peekaping serve`, or name its file"
+        )
+    server.keep_files_private()
+    made = password or make_password()
+    trio.run(_add_user, database, address, name or address.partition("@")[0], made)
+    click.echo(f"{address} may log in" + ("" if password else f" with password {made}"))
+
+
+async def _add_user(path: Path, email: str, name: str, password: str) -> None:
+    database = Database.open(path, alone=False)
+    try:
+        await Accounts(database).add_user(email, name, await hash_password(password), utc_ms())
+    except EmailTaken as error:
+        raise click.ClickException(f"there is a user {email} already; choose another address") from error
+    finally:
+        with trio.move_on_after(server.CLOSE_WITHIN_S, shield=True):
+            await database.close()
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
