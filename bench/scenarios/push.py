@@ -1,0 +1,50 @@
+"""Durable pushes over HTTP: each answer says that the heartbeat is in the database, and afterwards it is looked for there."""
+
+from __future__ import annotations
+
+import secrets
+
+from bench.figures import Figure
+from bench.lab import Lab
+from bench.peers import wrk
+from bench.server import BEATS, make_database, query, serving
+from peekaping.engine.probes.push import PushMonitor
+
+MONITORS = 1000
+CONNECTIONS = 64
+
+_WRK = """
+local ids, at = {{ {ids} }}, 0
+wrk.method = "POST"
+wrk.body = '{{"status": "up", "ping": 12}}'
+wrk.headers["Content-Type"] = "application/json"
+request = function()
+    at = at % #ids + 1
+    return wrk.format(nil, "/api/v1/push/" .. ids[at])
+end
+"""
+
+
+def run(lab: Lab) -> list[Figure]:
+    ids = [secrets.token_urlsafe(16) for _ in range(MONITORS)]
+    monitors = [PushMonitor(name=f"Job {number}", interval=3_600_000) for number in range(MONITORS)]
+    database = make_database(lab.folder / "push.db", monitors, ids)
+    script = lab.folder / "push.lua"
+    script.write_text(_WRK.format(ids=", ".join(f'"{id}"' for id in ids)))
+    rates: list[float] = []
+    answered = 0
+    lab.tell("pushes")
+    with serving(lab, database) as server:
+        for seconds in (2.0, *(lab.pick(10.0, 3.0) for _ in lab.rounds())):  # the first warms up
+            done = wrk(lab, server.url, CONNECTIONS, seconds, script)
+            if done.refused:
+                raise RuntimeError(f"{done.refused} of {done.requests} pushes were refused")
+            answered += done.requests
+            rates.append(done.requests / seconds)
+    (stored,) = query(database, f"SELECT count(*) FROM {BEATS}")
+    return [
+        Figure(name="Durable pushes a second", unit="1/s", ours=rates[1:], better="more", goal=1500),
+        Figure(
+            name="… stored of those answered", unit="%", ours=[100 * min(1, stored / answered)], better="more", goal=100
+        ),
+    ]
