@@ -63,4 +63,6 @@ async def _answer(error: Exception) -> Response:
     refusal = translate(error)
     response = reply({"error": refusal.shape()}, refusal.status)
     response.headers.update(refusal.headers)
+    # It holds the frames that hold the request, its body and itself: a cycle, which only the collector could undo.
+    error.__traceback__ = error.__cause__ = error.__context__ = None
     return response

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import FieldInfo
 from quart import request
 
 from peekaping.api.errors import ApiError
@@ -65,23 +67,27 @@ def query(kind: type[T]) -> T:
 
 
 def _unknown(kind: type[msgspec.Struct], data: Mapping[str, Any]) -> dict[str, list[str]]:
-    known = {field.encode_name for field in msgspec.structs.fields(kind)}
-    return {name: ["Unknown field"] for name in data if name not in known}
+    return {name: ["Unknown field"] for name in data if name not in _fields(kind)}
+
+
+@cache  # looking at a type costs more than the rest of a short request
+def _fields(kind: type[msgspec.Struct]) -> dict[str, tuple[FieldInfo, Any]]:
+    """The fields and their types with what is annotated, by their JSON names."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {field.encode_name: (field, hints[field.name]) for field in msgspec.structs.fields(kind)}
 
 
 def _convert(kind: type[T], data: Mapping[str, Any], message: str, *, errors: dict[str, list[str]], strict: bool) -> T:
-    hints = get_type_hints(kind, include_extras=True)
     values: dict[str, Any] = {}
-    for field in msgspec.structs.fields(kind):
-        name = field.encode_name
+    for name, (field, hint) in _fields(kind).items():
         if name not in data:
             if field.required:
                 errors[name] = [f"{_label(name)} is required"]
             continue
         try:
-            values[field.name] = msgspec.convert(data[name], hints[field.name], strict=strict, dec_hook=_decode)
+            values[field.name] = msgspec.convert(data[name], hint, strict=strict, dec_hook=_decode)
         except msgspec.ValidationError as error:
-            wanted = _wanted(hints[field.name])
+            wanted = _wanted(hint)
             errors[name] = [f"{_label(name)} must be {wanted}" if wanted else f"{_label(name)}: {error}"]
     if errors:
         raise ApiError(422, message, details=errors)

@@ -10,13 +10,14 @@ import msgspec
 from quart import Response
 
 from peekaping.engine.accounting import Bucket
-from peekaping.engine.engine import Overview
+from peekaping.engine.certificate import SeenCertificate
+from peekaping.engine.engine import Overview, utc_ms
 from peekaping.engine.monitor import fields_of
 from peekaping.engine.records import Heartbeat, Snapshot, Status
 from peekaping.engine.sketch import percentile
 from peekaping.store.accounts import User
 
-SHOWN_ONLY = ("lastMessage", "responseTime")
+SHOWN_ONLY = ("lastMessage", "responseTime", "certificate")
 """Fields of a monitor that are shown beyond those which an update knows to ignore."""
 
 
@@ -43,7 +44,7 @@ def _second(at: int) -> str:
 
 
 def monitor_shape(snapshot: Snapshot) -> dict[str, Any]:
-    entry, state, last = snapshot
+    entry, state, last, certificate = snapshot
     shape = {
         "id": entry.id,
         **fields_of(entry.monitor),
@@ -51,12 +52,28 @@ def monitor_shape(snapshot: Snapshot) -> dict[str, Any]:
         "lastCheck": iso(last.at) if last is not None and last.is_check else None,
         "lastMessage": last.message if last is not None else None,
         "responseTime": last.response_ms if last is not None else None,
+        "certificate": certificate_shape(certificate) if certificate is not None else None,
         "createdAt": iso(entry.created_ms),
         "updatedAt": iso(entry.updated_ms),
     }
     if entry.push_id is not None:
         shape["pushId"] = entry.push_id
     return shape
+
+
+def certificate_shape(seen: SeenCertificate) -> dict[str, Any]:
+    certificate = seen.certificate
+    return {
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "names": certificate.names,
+        "notBefore": iso(certificate.not_before_ms),
+        "notAfter": iso(certificate.not_after_ms),
+        "daysLeft": certificate.days_left(utc_ms()),  # of this host's clock, as the checks themselves
+        "fingerprint": certificate.fingerprint,
+        "serialNumber": certificate.serial_number,
+        "since": iso(seen.since_ms),
+    }
 
 
 def heartbeat_shape(heartbeat: Heartbeat) -> dict[str, Any]:

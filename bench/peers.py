@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,8 +65,16 @@ def library(lab: Lab, name: str) -> Path:
 
 def cost_of(lab: Lab, name: str, python: Path, url: str, count: int) -> float:
     """CPU microseconds of one GET with a new connection, made by this library."""
+    return _cost(lab, name, [python, ROOT / "bench" / "worker.py", name, url, str(count)], count)
+
+
+def bare_cost(lab: Lab, url: str, count: int) -> float:
+    """The same of `bare.py`."""
+    return _cost(lab, "bare", [sys.executable, "-m", "bench.bare", url, str(count)], count)
+
+
+def _cost(lab: Lab, name: str, command: Sequence[object], count: int) -> float:
     lab.tell(name)
-    command = [python, ROOT / "bench" / "worker.py", name, url, str(count)]
     answer = msgspec.json.decode(output_of(command, lab.subject_core, 120, lab.folder / f"{name}.log"))
     if answer["good"] < count:
         raise RuntimeError(f"{name}: {answer['good']} of {count} requests were answered")

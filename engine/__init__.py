@@ -15,5 +15,5 @@ Imports go one way, api -> store -> engine; inside this folder from the top of t
     memory       a store that keeps all in memory
     ports        what the engine needs of storage
     schedule, verdict, accounting, sketch   the rules: functions over values, no clock, no socket
-    records, monitor, secrets, errors       the values
+    records, certificate, monitor, secrets, errors   the values
 """

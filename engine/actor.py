@@ -8,10 +8,11 @@ more than the actors.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import trio
 
+from peekaping.engine.certificate import Certificate, SeenCertificate
 from peekaping.engine.monitor import Monitor
 from peekaping.engine.net.network import Network
 from peekaping.engine.net.trace import JUDGE, RESOLVE, Trace
@@ -21,7 +22,7 @@ from peekaping.engine.probes.probe import Probe
 from peekaping.engine.probes.push import Push, PushMonitor
 from peekaping.engine.records import Heartbeat, Outcome, Snapshot, State, Status, plain_message
 from peekaping.engine.schedule import next_due, retry_due, until_slot_ms
-from peekaping.engine.timekeeper import Timekeeper
+from peekaping.engine.timekeeper import Alarm, Timekeeper
 from peekaping.engine.verdict import judge
 
 log = logging.getLogger(__name__)
@@ -74,22 +75,26 @@ class Services:
 class Runtime:
     """A monitor while the engine runs: its definition, its state, and the handle by which it is stopped."""
 
-    __slots__ = ("_newest_at", "_pushes", "check_now", "entry", "last", "scope", "services", "state", "stopped")
+    __slots__ = (
+        "_pushes", "certificate", "check_now", "entry", "last", "newest_at", "scope", "services", "state", "stopped",
+    )  # fmt: skip
 
     def __init__(self, snapshot: Snapshot, services: Services, *, check_now: bool) -> None:
-        self.entry, self.state, self.last = snapshot
-        self._newest_at = self.last.at if self.last is not None else 0
+        self.entry, self.state, self.last, self.certificate = snapshot
+        self.newest_at = self.last.at if self.last is not None else 0
+        """The time of its newest heartbeat."""
         self.services = services
         self.check_now = check_now
         """Whether its first check is due at once, and not in its slot: somebody waits for what they just changed."""
-        self.scope = trio.CancelScope()
+        self.scope: trio.CancelScope | None = None
+        """By which its actor is stopped; None while it has none."""
         self.stopped: trio.Event | None = None
-        """Set when its actor has ended; None while it has none."""
+        """Set when its actor has ended; made by who waits for that."""
         self._pushes: tuple[trio.MemorySendChannel[Push], trio.MemoryReceiveChannel[Push]] | None = None
 
     @property
     def snapshot(self) -> Snapshot:
-        return Snapshot(self.entry, self.state, self.last)
+        return Snapshot(self.entry, self.state, self.last, self.certificate)
 
     @property
     def pushes(self) -> tuple[trio.MemorySendChannel[Push], trio.MemoryReceiveChannel[Push]]:
@@ -98,13 +103,10 @@ class Runtime:
             self._pushes = trio.open_memory_channel[Push](MOST_WAITING_PUSHES)
         return self._pushes
 
-    async def run(self) -> None:
-        """The actor; runs until cancelled."""
+    def run(self) -> Awaitable[None]:
+        """The actor; runs until cancelled. No coroutine of its own: thousands of them lie on the stacks that wait."""
         monitor = self.entry.monitor
-        if isinstance(monitor, PushMonitor):
-            await self._listen(monitor)
-        else:
-            await self._check(monitor)
+        return self._listen(monitor) if isinstance(monitor, PushMonitor) else self._check(monitor)
 
     def conclude(self, outcome: Outcome) -> Heartbeat:
         """Judge an outcome and hand out its heartbeat."""
@@ -114,7 +116,10 @@ class Runtime:
     def announce(self, state: State, outcome: Outcome, *, transition: bool = False, is_check: bool = True) -> Heartbeat:
         """Take on a state and hand out the heartbeat that says so."""
         # Two may come within a millisecond, and the wall clock may be set back.
-        self._newest_at = at = max(self.services.utc_ms(), self._newest_at + 1)
+        self.newest_at = at = max(self.services.utc_ms(), self.newest_at + 1)
+        certificate = outcome.certificate
+        if certificate is not None:
+            certificate = self._unless_known(certificate)
         heartbeat = Heartbeat(
             self.entry.number,
             at,
@@ -128,6 +133,7 @@ class Runtime:
             transition,
             self.entry.monitor.hold_ms,
             is_check,
+            certificate,
         )
         self.state = state
         if is_check:
@@ -135,16 +141,25 @@ class Runtime:
         self.services.outlets.offer(heartbeat)
         return heartbeat
 
+    def _unless_known(self, certificate: Certificate) -> Certificate | None:
+        """A certificate that is another than the one before: one that stays is handed out, and stored, once."""
+        known = self.certificate
+        if known is not None and known.certificate.fingerprint == certificate.fingerprint:
+            return None
+        self.certificate = SeenCertificate(certificate, self.newest_at)
+        return certificate
+
     async def _check(self, monitor: Monitor) -> None:
         services, counters = self.services, self.services.counters
         timeout_s, interval_s = monitor.timeout_ms / 1000, monitor.interval / 1000
         first = trio.current_time() + until_slot_ms(self.entry.number, monitor.interval, services.utc_ms()) / 1000
         due = trio.current_time() if self.check_now else first
         self.check_now = False  # a restart after a crash keeps its slot
+        alarm = Alarm(services.timekeeper)
         probe: Probe | None = None
         try:
             while True:
-                await services.timekeeper.sleep_until(due)
+                await alarm.sleep_until(due)
                 if probe is None:  # no sooner: ten thousand at once would hold up the first checks
                     probe = prepare(monitor, services.network)
                 counters.late_ms[min(1000, int((trio.current_time() - due) * 1000))] += 1

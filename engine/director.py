@@ -152,10 +152,17 @@ class Director:
             raise Invalid("Invalid monitor configuration", {"type": [message]})
         wanted = {name: value for name, value in changes.items() if name not in SERVER_OWNED}
         monitor = parse_monitor(changed_fields(entry.monitor, wanted), min_interval_ms=self._min_interval_ms)
-        changed = replace(entry, monitor=monitor, updated_ms=self._services.utc_ms())
-        await self._store.replace(changed)
-        await _stop(runtime)
-        self._go_on(runtime, changed)
+        now = self._services.utc_ms()
+        changed = replace(entry, monitor=monitor, updated_ms=now)
+        try:
+            if not _asks_the_same(entry.monitor, monitor):
+                await _stop(runtime)  # first: nothing more is seen of the target that it had
+                changed = replace(changed, target_ms=max(now, runtime.newest_at + 1, entry.target_ms))
+            await self._store.replace(changed)
+            await _stop(runtime)  # here where the target stays, which is watched for as long as the store takes
+            entry = changed
+        finally:  # as it was, when that failed
+            self._go_on(runtime, entry)
         return runtime.snapshot
 
     async def _set_paused(self, id: str, is_paused: bool) -> Snapshot:
@@ -188,26 +195,40 @@ class Director:
 
     def _go_on(self, runtime: Runtime, entry: Entry) -> None:
         """Start the actor of a changed monitor, with a check at once: somebody waits to see whether the change is right."""
+        if entry.target_ms != runtime.entry.target_ms:
+            runtime.certificate = None
         runtime.entry = entry
         runtime.check_now = True
         self._start(runtime)
 
     def _start(self, runtime: Runtime) -> None:
-        if not runtime.entry.paused and runtime.stopped is None:
+        if not runtime.entry.paused and runtime.scope is None:
             runtime.scope = trio.CancelScope()
-            runtime.stopped = trio.Event()
-            self._nursery.start_soon(self._keep, runtime)
+            self._nursery.start_soon(self._keep, runtime, runtime.scope)
 
-    async def _keep(self, runtime: Runtime) -> None:
-        with runtime.scope:
+    async def _keep(self, runtime: Runtime, scope: trio.CancelScope) -> None:
+        """The task of one actor. It alone clears `scope`; only `_stop` makes `stopped`."""
+        with scope:
             await self._supervisor.keep(runtime.entry.id, runtime.run, MONITOR)
-        assert runtime.stopped is not None
-        runtime.stopped.set()
+        runtime.scope = None
+        if runtime.stopped is not None:
+            runtime.stopped.set()
+
+
+def _asks_the_same(old: Monitor, new: Monitor) -> bool:
+    """Whether only fields differ that every kind has (name, interval, retries), so that what was seen of the target still holds.
+
+    All others count as another target: which of them choose the server and the answer is each kind's own affair (a host, a
+    redirect limit, a header), and to forget what is still true costs only the date since when.
+    """
+    own = set(new.__struct_fields__).difference(Monitor.__struct_fields__)
+    return all(getattr(old, name) == getattr(new, name) for name in own)
 
 
 async def _stop(runtime: Runtime) -> None:
     """Stop a monitor's actor and wait until it is gone, so that two never run for one monitor."""
-    if runtime.stopped is not None:
+    if runtime.scope is not None:
+        runtime.stopped = trio.Event()
         runtime.scope.cancel()
         await runtime.stopped.wait()
         runtime.stopped = None

@@ -154,7 +154,7 @@ class Engine:
             Counters(),
             utc_ms,
         )
-        hub, writer = Hub(outlets.hub), Writer(store, outlets.writer)
+        hub, writer = Hub(outlets), Writer(store, outlets.writer)
         stats = Stats(store, outlets.stats, utc_ms, (snapshot.entry for snapshot in snapshots))
         janitor = Janitor(store, utc_ms)
         try:

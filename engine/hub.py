@@ -12,7 +12,7 @@ from types import TracebackType
 import msgspec
 import trio
 
-from peekaping.engine.outlets import Outlet
+from peekaping.engine.outlets import Outlets
 from peekaping.engine.records import Heartbeat
 
 BATCH_EVERY_S = 0.02
@@ -40,13 +40,13 @@ class Subscription:
         """The numbers of the monitors it is about, None for all; may be set at any time."""
 
     def __enter__(self) -> Subscription:
-        self._hub.subscriptions.add(self)
+        self._hub.join(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._hub.subscriptions.discard(self)
+        self._hub.leave(self)
         self._send.close()
         self._receive.close()
 
@@ -79,21 +79,32 @@ class Subscription:
 
     def end(self) -> None:
         """Let the iteration end after what is already waiting."""
-        self._hub.subscriptions.discard(self)
+        self._hub.leave(self)
         self._send.close()
 
 
 class Hub:
     """One engine's hub. `run` is the actor."""
 
-    def __init__(self, outlet: Outlet) -> None:
-        self._outlet = outlet
+    def __init__(self, outlets: Outlets) -> None:
+        self._outlets = outlets
         self.subscriptions: set[Subscription] = set()
+
+    def join(self, subscription: Subscription) -> None:
+        """From now on it is given what comes in; if others listen already, also what is waiting."""
+        self.subscriptions.add(subscription)
+        self._outlets.hub_is_open = True
+
+    def leave(self, subscription: Subscription) -> None:
+        """It is given nothing more; leaving twice is fine."""
+        self.subscriptions.discard(subscription)
+        self._outlets.hub_is_open = bool(self.subscriptions)
 
     async def run(self) -> None:
         """Hand on what comes in, until cancelled."""
+        outlet = self._outlets.hub
         while True:
-            batch = [await self._outlet.receive(), *self._outlet.drain(LARGEST_BATCH)]
+            batch = [await outlet.receive(), *outlet.drain(LARGEST_BATCH)]
             now = trio.current_time()
             for subscription in tuple(self.subscriptions):
                 subscription.deliver(batch, now)

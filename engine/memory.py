@@ -11,10 +11,11 @@ import msgspec
 import trio
 
 from peekaping.engine.accounting import HOUR, MINUTE, SPANS, Bucket
+from peekaping.engine.certificate import SeenCertificate
 from peekaping.engine.monitor import Monitor
 from peekaping.engine.ports import HEARTBEATS_KEPT_MS, HOURS_KEPT_MS, MINUTES_KEPT_MS, Tail
 from peekaping.engine.records import Entry, Heartbeat, Snapshot, State, Status
-from peekaping.engine.restore import restore
+from peekaping.engine.restore import restore, restore_certificate
 
 
 class _History:
@@ -24,6 +25,7 @@ class _History:
         self.heartbeats: list[Heartbeat] = []
         self.buckets: dict[int, dict[int, Bucket]] = {span: {} for span in SPANS}
         """By span, then by start."""
+        self.certificate: SeenCertificate | None = None
 
     @property
     def newest_minute(self) -> int | None:
@@ -72,7 +74,8 @@ class MemoryStore:
         for number, entry in self._entries.items():
             history = self._histories[number]
             last = next((heartbeat for heartbeat in reversed(history.heartbeats) if heartbeat.is_check), None)
-            snapshots.append(Snapshot(entry, history.state(), last))
+            seen = restore_certificate(entry, history.certificate)
+            snapshots.append(Snapshot(entry, history.state(), last, seen))
         return snapshots
 
     async def tails(self, numbers: Sequence[int]) -> list[Tail]:
@@ -114,8 +117,13 @@ class MemoryStore:
             kept = history.heartbeats
             place = history.before(heartbeat.at)
             if place == len(kept) or kept[place].at != heartbeat.at:
-                stored = msgspec.structs.replace(heartbeat, phases=None, previous=Status.PENDING, hold_ms=0)
+                stored = msgspec.structs.replace(
+                    heartbeat, phases=None, previous=Status.PENDING, hold_ms=0, certificate=None
+                )
                 kept.insert(place, stored)
+            known = history.certificate
+            if heartbeat.certificate is not None and (known is None or heartbeat.at > known.since_ms):
+                history.certificate = SeenCertificate(heartbeat.certificate, heartbeat.at)
 
     async def roll_up(self, buckets: Sequence[Bucket]) -> None:
         await trio.lowlevel.checkpoint()

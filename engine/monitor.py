@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import FieldInfo
 
 from peekaping.engine.errors import Invalid
 from peekaping.engine.secrets import MASK, changed, masked
@@ -119,17 +120,16 @@ def parse(kind: type[Monitor], data: Mapping[str, Any], *, min_interval_ms: int)
     """
     errors: Errors = {}
     values: dict[str, Any] = {}
-    hints = _hints(kind)
+    fields = _fields(kind)
     rules = {
         **kind.rules,
         "interval": _interval_rule(min_interval_ms),
         "retry_interval": _interval_rule(min_interval_ms),
     }
-    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     for name in data:
         if name not in fields:
             errors[name] = [f"Unknown field for a monitor of type {kind.__struct_config__.tag}"]
-    for name, field in fields.items():
+    for name, (field, hint) in fields.items():
         label = kind.labels.get(field.name) or _label(field.name)
         value = data.get(name)
         if value is None:
@@ -137,9 +137,9 @@ def parse(kind: type[Monitor], data: Mapping[str, Any], *, min_interval_ms: int)
                 errors[name] = [f"{label} is required"]
             continue
         try:
-            value = values[field.name] = msgspec.convert(value, hints[field.name])
+            value = values[field.name] = msgspec.convert(value, hint)
         except msgspec.ValidationError:
-            errors[name] = [f"{label} must be {_description(hints[field.name])}"]
+            errors[name] = [f"{label} must be {_description(hint)}"]
             continue
         rule = rules.get(field.name)
         if name in kind.secrets and value == MASK:
@@ -166,8 +166,10 @@ def changed_fields(monitor: Monitor, changes: Mapping[str, Any]) -> dict[str, An
 
 
 @cache
-def _hints(kind: type[Monitor]) -> dict[str, Any]:
-    return get_type_hints(kind, include_extras=True)
+def _fields(kind: type[Monitor]) -> dict[str, tuple[FieldInfo, Any]]:
+    """The fields and their types with what is annotated, by their JSON names."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {field.encode_name: (field, hints[field.name]) for field in msgspec.structs.fields(kind)}
 
 
 def _interval_rule(min_interval_ms: int) -> Rule:

@@ -66,7 +66,11 @@ class Outlet:
     def _squeeze_in(self, heartbeat: Heartbeat) -> None:
         """Drop a sixteenth of the capacity at once, so that each heartbeat offered while full costs little on average."""
         candidates = [*self.drain(self._capacity), heartbeat]
-        plain = [index for index, candidate in enumerate(candidates) if not candidate.transition]
+        plain = [
+            index
+            for index, candidate in enumerate(candidates)
+            if not candidate.transition and candidate.certificate is None  # neither is said again
+        ]
         victims = set((plain or range(len(candidates)))[: max(1, self._capacity // 16)])
         self.dropped += len(victims)
         for index, candidate in enumerate(candidates):
@@ -81,9 +85,12 @@ class Outlets:
         self.writer = Outlet(WRITER_CAPACITY)
         self.stats = Outlet(STATS_CAPACITY)
         self.hub = Outlet(HUB_CAPACITY)
+        self.hub_is_open = False
+        """Whether anybody listens: waking the hub for nobody would be a tenth of an idle fleet's cost."""
 
     def offer(self, heartbeat: Heartbeat) -> None:
         """Hand out one heartbeat; never blocks."""
         self.writer.offer(heartbeat)
         self.stats.offer(heartbeat)
-        self.hub.offer(heartbeat)
+        if self.hub_is_open:
+            self.hub.offer(heartbeat)

@@ -61,7 +61,8 @@ class Store(Protocol):
 
     async def append(self, heartbeats: Sequence[Heartbeat]) -> None:
         """Store a batch in one transaction. One with a (monitor, at) already there is the same one, stored again after
-        a failure: it changes nothing."""
+        a failure: it changes nothing. A certificate takes the place of an older one of its monitor; its heartbeat's time is
+        when it was first seen."""
 
     async def roll_up(self, buckets: Sequence[Bucket]) -> None:
         """Store closed minutes, and add them to their hours and days, in one transaction.
@@ -74,7 +75,7 @@ class Store(Protocol):
     ) -> list[Heartbeat]:
         """At most `limit` heartbeats of a monitor with `from_ms <= at < to_ms`: the newest of them, newest first.
 
-        What is not stored comes back as the records' defaults: `phases`, `previous`.
+        What is not stored comes back as the records' defaults: `phases`, `previous`, `certificate`.
         """
 
     async def buckets(self, number: int, span: int, *, from_ms: int, to_ms: int) -> list[Bucket]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from peekaping.engine.certificate import Certificate, SeenCertificate
 from peekaping.engine.monitor import Monitor
 
 
@@ -55,6 +56,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     response_ms: int | None = None
     status_code: int | None = None
     phases: Phases | None = None
+    certificate: Certificate | None = None
+    """What the target showed; None where nobody asked for it, and where the check did not get so far."""
 
 
 class State(msgspec.Struct, frozen=True, gc=False):
@@ -89,6 +92,8 @@ class Heartbeat(msgspec.Struct, frozen=True, gc=False):
     """How long it speaks for its target when no other follows (`Monitor.hold_ms`); not stored."""
     is_check: bool = True
     """False for a change by hand, which counts as no check."""
+    certificate: Certificate | None = None
+    """Only when it is another than the one before: it is stored beside the heartbeats, once."""
 
     @property
     def id(self) -> str:
@@ -110,6 +115,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     paused: bool = False
     push_id: str | None = None
     """The secret part of a push monitor's address."""
+    target_ms: int = 0
+    """What was seen before this instant was seen of another target: an update changed it."""
 
     @property
     def id(self) -> str:
@@ -123,6 +130,8 @@ class Snapshot(NamedTuple):
     state: State
     last: Heartbeat | None
     """Its newest check; None before the first."""
+    certificate: SeenCertificate | None = None
+    """What its target showed last; None where there is none, or nobody asked for it."""
 
 
 def monitor_id(number: int) -> str:

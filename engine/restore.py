@@ -1,10 +1,11 @@
-"""What a monitor's stored heartbeats say of the state to go on from: a rule that every store shares."""
+"""What a monitor goes on from after a start, given what is stored of it: rules that every store shares."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from peekaping.engine.records import Heartbeat, State, Status
+from peekaping.engine.certificate import SeenCertificate
+from peekaping.engine.records import Entry, Heartbeat, State, Status
 
 UNSETTLED = (Status.PENDING, Status.UNKNOWN)
 
@@ -32,3 +33,8 @@ def restore(confirmed: Status | None, newest_first: Iterable[Heartbeat]) -> Stat
             break
         failures += heartbeat.status is Status.PENDING
     return State(shown or Status.PENDING, confirmed, failures)
+
+
+def restore_certificate(entry: Entry, stored: SeenCertificate | None) -> SeenCertificate | None:
+    """The stored certificate, unless it is of a target that the monitor had before."""
+    return stored if stored is not None and stored.since_ms >= entry.target_ms else None

@@ -64,7 +64,7 @@ class Supervisor:
           Escalated: after `most_restarts` within `window_s`.
         """
         wait = policy.first_wait_s
-        restarts: deque[float] = deque()
+        restarts: list[float] = []
         while True:
             started = trio.current_time()
             try:
@@ -77,8 +77,7 @@ class Supervisor:
                 log.exception("%s crashed and will be restarted", name)
                 if policy.most_restarts is not None:
                     restarts.append(now)
-                    while restarts[0] <= now - policy.window_s:
-                        restarts.popleft()
+                    restarts = [at for at in restarts if at > now - policy.window_s]
                     if len(restarts) > policy.most_restarts:
                         raise Escalated(f"{name} crashed {len(restarts)} times in {policy.window_s:g} s") from error
             if now - started >= policy.healthy_after_s:

@@ -4,7 +4,7 @@ From the top of this list to its end:
 
     sqlite       SqliteStore: the engine's `Store` on one file
     accounts     users, sessions and secrets, for the API
-    monitors, heartbeats, rollups, pruning   the statements, as functions over a connection within a transaction
+    monitors, heartbeats, certificates, rollups, pruning   the statements, as functions over a connection within a transaction
     database     one file: who may open it, one writing connection, a few reading ones, transactions on worker threads
     migrations   the schema, as the steps that led to it
     errors       what storage refuses

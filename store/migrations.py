@@ -90,3 +90,15 @@ def m003_accounts(db: Database) -> None:
             ended INTEGER
         ) WITHOUT ROWID""")
     db.execute("CREATE TABLE setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
+
+
+@migrations()
+def m004_certificates(db: Database) -> None:
+    # When a monitor's target was last changed: what was seen before says nothing of the one it has.
+    db.execute("ALTER TABLE monitor ADD COLUMN target INTEGER NOT NULL DEFAULT 0")
+    db.execute("""
+        CREATE TABLE certificate (
+            monitor INTEGER PRIMARY KEY,
+            since INTEGER NOT NULL,
+            details TEXT NOT NULL      -- JSON
+        )""")

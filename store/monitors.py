@@ -12,14 +12,14 @@ from sqlite_utils import Database
 from peekaping.engine.monitor import Monitor
 from peekaping.engine.probes import decode_monitor
 from peekaping.engine.records import Entry, Heartbeat, Snapshot
-from peekaping.engine.restore import restore, settles
-from peekaping.store import heartbeats, rollups
+from peekaping.engine.restore import restore, restore_certificate, settles
+from peekaping.store import certificates, heartbeats, rollups
 
 _ADD = "INSERT INTO monitor (definition, created, updated, push_id) VALUES (?, ?, ?, ?) RETURNING number"
-_REPLACE = "UPDATE monitor SET definition = ?, updated = ?, paused = ?, push_id = ? WHERE number = ?"
+_REPLACE = "UPDATE monitor SET definition = ?, updated = ?, paused = ?, push_id = ?, target = ? WHERE number = ?"
 _LOAD = f"""
     SELECT
-        number, definition, created, updated, paused, push_id,
+        number, definition, created, updated, paused, push_id, target,
         (SELECT status FROM heartbeat WHERE monitor = number AND {heartbeats.IS_TRANSITION} ORDER BY at DESC LIMIT 1),
         {heartbeats.COLUMNS}
     FROM monitor LEFT JOIN heartbeat
@@ -46,33 +46,38 @@ def add(db: Database, monitor: Monitor, now_ms: int, push_id: str | None) -> Ent
 
 
 def replace(db: Database, entry: Entry) -> None:
-    db.execute(_REPLACE, (_encode(entry.monitor), entry.updated_ms, entry.paused, entry.push_id, entry.number))
+    definition = _encode(entry.monitor)
+    values = (definition, entry.updated_ms, entry.paused, entry.push_id, entry.target_ms, entry.number)
+    db.execute(_REPLACE, values)
 
 
 def remove(db: Database, number: int) -> None:
     """Delete a monitor; its history is doomed to be pruned."""
     if db.execute("DELETE FROM monitor WHERE number = ?", (number,)).rowcount:
         rollups.subtract(db, number)
+        certificates.remove(db, number)
         db.execute("INSERT INTO doomed VALUES (?)", (number,))
 
 
 def load(db: Database) -> list[Snapshot]:
-    """All monitors, in three statements for all of them and two to move the recent heartbeats."""
+    """All monitors, in four statements for all of them and two to move the recent heartbeats."""
     heartbeats.move(db)
     found = []
-    for number, definition, created, updated, paused, push_id, confirmed, *row in db.execute(_LOAD):
-        entry = Entry(number, decode_monitor(definition), created, updated, bool(paused), push_id)
+    for number, definition, created, updated, paused, push_id, target, confirmed, *row in db.execute(_LOAD):
+        entry = Entry(number, decode_monitor(definition), created, updated, bool(paused), push_id, target)
         newest = None if row[0] is None else heartbeats.decode(row)
         found.append((entry, heartbeats.decode_status(confirmed), newest))
     runs = _unsettled(db, [newest.monitor for _, _, newest in found if newest is not None and not settles(newest)])
     by_hand = [newest.monitor for _, _, newest in found if newest is not None and not newest.is_check]
     rows = db.execute(_NEWEST_CHECKS, (msgspec.json.encode(by_hand).decode(),))
     checks = {check.monitor: check for check in map(heartbeats.decode, rows)}
+    seen = certificates.load(db)
     snapshots = []
     for entry, confirmed, newest in found:
         newest_first = runs.get(entry.number) or ([] if newest is None else [newest])
         last = newest if newest is None or newest.is_check else checks.get(entry.number)
-        snapshots.append(Snapshot(entry, restore(confirmed, newest_first), last))
+        certificate = restore_certificate(entry, seen.get(entry.number))
+        snapshots.append(Snapshot(entry, restore(confirmed, newest_first), last, certificate))
     return snapshots
 
 

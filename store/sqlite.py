@@ -10,8 +10,8 @@ from peekaping.engine.accounting import Bucket
 from peekaping.engine.monitor import Monitor
 from peekaping.engine.ports import Tail
 from peekaping.engine.records import Entry, Heartbeat, Snapshot
+from peekaping.store import certificates, monitors, pruning, rollups
 from peekaping.store import heartbeats as beats
-from peekaping.store import monitors, pruning, rollups
 from peekaping.store.database import Database
 
 
@@ -47,7 +47,7 @@ class SqliteStore:
 
     async def append(self, heartbeats: Sequence[Heartbeat]) -> None:
         # Encoded here and not in the thread: there it would fight this task's thread for the interpreter's lock.
-        batch = beats.encode(heartbeats)
+        batch, shown = beats.encode(heartbeats), certificates.encode(heartbeats)
         first = self._slice
         end = min(beats.SLICES, first + self._unmoved // beats.PER_MOVE)
 
@@ -55,6 +55,8 @@ class SqliteStore:
             if end > first:
                 beats.move(db, first, end - 1)
             beats.append(db, batch)
+            if shown is not None:
+                certificates.store(db, shown)
 
         await self._database.write(append)
         self._unmoved += len(heartbeats) - (end - first) * beats.PER_MOVE

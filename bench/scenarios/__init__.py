@@ -22,7 +22,7 @@ SCENARIOS = {
     "base": Scenario(base.run, 70, 25),
     "checks": Scenario(checks.run, 280, 35),
     "capacity": Scenario(capacity.run, 180, 50),
-    "many": Scenario(many.run, 1100, 70),
+    "many": Scenario(many.run, 980, 70),
     "growth": Scenario(growth.run, 290, 35),
     "start": Scenario(start.run, 75, 15),
     "https": Scenario(https.run, 175, 30),

@@ -1,7 +1,8 @@
 """What one plain HTTP check costs with a new connection: the whole path, from the schedule to the row in the database.
 
 The peers do less. blackbox_exporter probes and renders its metrics, the client libraries make the request; nobody but us
-schedules, judges and stores. blackbox_exporter is asked over kept connections, which is to its advantage.
+schedules, judges and stores. The bare system calls (`bare.py`) are the floor under all of them. blackbox_exporter is asked over
+kept connections, which is to its advantage.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from bench.figures import Figure
 from bench.lab import Lab, Unavailable, target
 from bench.steady import watch
 
-MONITORS, INTERVAL_MS = 2000, 1000
+MONITORS, INTERVAL_MS = 5000, 1000
+"""A rate that one core makes: blackbox_exporter is asked as fast as it answers, too."""
+BARE = "bare system calls"
 
 
 def run(lab: Lab) -> list[Figure]:
     seconds, requests = lab.pick(10.0, 4.0), lab.pick(5000, 1500)
     ours: list[float] = []
-    theirs: dict[str, list[float]] = {"blackbox_exporter": [], **{name: [] for name in peers.LIBRARIES}}
+    theirs: dict[str, list[float]] = {"blackbox_exporter": [], BARE: [], **{name: [] for name in peers.LIBRARIES}}
     libraries = {}
     for name in peers.LIBRARIES:
         try:
@@ -32,6 +35,7 @@ def run(lab: Lab) -> list[Figure]:
                     theirs["blackbox_exporter"].append(_blackbox(lab, url, seconds))
                 except Unavailable as error:
                     lab.skipped["blackbox_exporter"] = str(error)
+            theirs[BARE].append(peers.bare_cost(lab, url, requests))
             for name, python in libraries.items():
                 theirs[name].append(peers.cost_of(lab, name, python, url, requests))
     return [

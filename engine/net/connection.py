@@ -1,4 +1,4 @@
-"""Connections for probes: a non-blocking socket, or one in TLS, with trio's readiness calls under it.
+"""Connections for probes: a non-blocking socket, or one in TLS, and `readiness.py` under it.
 
 Why not trio's streams: on loopback a GET with a new connection costs 138 µs over them and 71 µs so, a TLS handshake 915 and
 650 µs. What they guard against is met here by having one task, one reader and one request at a time.
@@ -12,24 +12,30 @@ import ssl
 from collections.abc import Sequence
 
 import trio
-from trio.lowlevel import wait_readable, wait_writable
 
 from peekaping.engine.net.egress import EgressGuard
 from peekaping.engine.net.failure import Failed, blame
+from peekaping.engine.net.readiness import READ, WRITE, Readiness, readiness
 from peekaping.engine.net.tls import refused
 from peekaping.engine.records import Status
 
 CHUNK = 65536
 HEAD_START_S = 0.25
+LONGEST_USER_TIMEOUT_S = 86_400.0
 
 
 class Connection:
     """An open connection. Close it, whatever happens; closing never blocks."""
 
-    __slots__ = ("_socket",)
+    __slots__ = ("_is_drained", "_number", "_readiness", "_socket")
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.SocketType, readiness: Readiness) -> None:
         self._socket = sock
+        self._number = sock.fileno()
+        self._readiness = readiness
+        readiness.forget(self._number)  # should it be a lost connection's, whose watch would keep this one asleep
+        self._is_drained = True
+        """Whether what comes next to be received will be noticed: the kernel had nothing, and nobody has waited since."""
 
     @classmethod
     async def open(cls, addresses: Sequence[str], port: int, guard: EgressGuard) -> Connection:
@@ -40,25 +46,45 @@ class Connection:
             that this host has no route to, the other one's refusal is the verdict.
         """
         if len(addresses) == 1:
-            return cls(await _connect(addresses[0], port, guard))
-        return cls(await _race(addresses, port, guard))
+            return await _connect(addresses[0], port, guard)
+        return await _race(addresses, port, guard)
+
+    async def connect(self, address: str, port: int) -> None:
+        """Connect; raises Failed."""
+        sock = self._socket
+        try:
+            code = sock.connect_ex((address, port))
+            if code == errno.EINPROGRESS:
+                # A near target has answered by the time the call returns: asking once more is a microsecond.
+                code = sock.connect_ex((address, port))
+                while code in (errno.EALREADY, errno.EINPROGRESS):
+                    await self._wait(READ | WRITE)
+                    code = sock.connect_ex((address, port))
+        except OSError as error:
+            raise blame(error) from error
+        if code not in (0, errno.EISCONN):
+            raise blame(OSError(code, ""))
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Shake hands and check the certificate against `host` as `context` says."""
         try:
             self._socket = sock = context.wrap_socket(
-                self._socket, server_hostname=host, do_handshake_on_connect=False, suppress_ragged_eofs=False
+                self._socket,  # type: ignore[arg-type]  # its base class is enough
+                server_hostname=host,
+                do_handshake_on_connect=False,
+                suppress_ragged_eofs=False,
             )
         except OSError as error:  # it looks whether the connection still stands
             raise blame(error) from error
         while True:
             try:
                 sock.do_handshake()
+                self._is_drained = False
                 return
             except ssl.SSLWantReadError:
-                await wait_readable(sock)
+                await self._wait(READ)
             except ssl.SSLWantWriteError:
-                await wait_writable(sock)
+                await self._wait(WRITE)
             except ssl.SSLCertVerificationError as error:
                 raise refused(error, host) from error
             except ssl.SSLError as error:
@@ -74,9 +100,9 @@ class Connection:
             try:
                 sent = sock.send(data)
             except (BlockingIOError, ssl.SSLWantWriteError):
-                await wait_writable(sock)
+                await self._wait(WRITE)
             except ssl.SSLWantReadError:
-                await wait_readable(sock)
+                await self._wait(READ)
             except OSError as error:
                 raise _broken(error) from error
             else:
@@ -90,18 +116,19 @@ class Connection:
         Raises:
           Failed: also when a TLS connection ended without saying so (`connection_cut`): what was read may be less than was sent.
         """
-        sock = self._socket
-        if isinstance(sock, ssl.SSLSocket):
-            await trio.lowlevel.checkpoint()  # one record may hold many reads, and a target may send without end
+        if self._is_drained:
+            await self._wait(READ)
         else:
-            await wait_readable(sock)
+            await trio.lowlevel.checkpoint()  # a target may send without end
         while True:
             try:
-                return sock.recv(CHUNK)
+                data = self._socket.recv(CHUNK)
+                self._is_drained = False
+                return data
             except (BlockingIOError, ssl.SSLWantReadError):
-                await wait_readable(sock)
+                await self._wait(READ)
             except ssl.SSLWantWriteError:
-                await wait_writable(sock)
+                await self._wait(WRITE)
             except ssl.SSLZeroReturnError:
                 return b""
             except OSError as error:
@@ -112,23 +139,38 @@ class Connection:
         try:
             self._socket.recv(1)  # not by readiness: in TLS what is there may be session tickets
         except (BlockingIOError, ssl.SSLWantReadError):
+            self._is_drained = True
             return True
         except OSError:
             pass
         return False
 
+    def set_user_timeout(self, seconds: float) -> None:
+        """Fail when the target's host has not acknowledged for so long what was sent (RFC 5482)."""
+        milliseconds = max(1, round(min(seconds, LONGEST_USER_TIMEOUT_S) * 1000))  # 0 is the system's own
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+    def protocol(self) -> str | None:
+        """What ALPN agreed on; None where nothing was, and without TLS."""
+        return self._socket.selected_alpn_protocol() if isinstance(self._socket, ssl.SSLSocket) else None
+
     def certificate(self) -> bytes | None:
         """The target's certificate in DER; None without TLS."""
         return self._socket.getpeercert(binary_form=True) if isinstance(self._socket, ssl.SSLSocket) else None
 
+    async def _wait(self, what: int) -> None:
+        self._is_drained = False  # what wakes us may be the last news of several things
+        await self._readiness.wait(self._number, what)
+
     def close(self) -> None:
         """Let go of the socket."""
+        self._readiness.forget(self._number)
         self._socket.close()
 
 
-async def _race(addresses: Sequence[str], port: int, guard: EgressGuard) -> socket.socket:
+async def _race(addresses: Sequence[str], port: int, guard: EgressGuard) -> Connection:
     """Happy Eyeballs (RFC 8305, 5): an address has a head start of 250 ms over the next, none when it fails sooner."""
-    won: list[socket.socket] = []
+    won: list[Connection] = []
     failures: list[Failed] = []
 
     async def attempt(address: str, failed: trio.Event) -> None:
@@ -148,40 +190,28 @@ async def _race(addresses: Sequence[str], port: int, guard: EgressGuard) -> sock
                     await failed.wait()
         if won:
             return won.pop()
+        raise next((failure for failure in failures if failure.status is Status.DOWN), failures[0])
     finally:
         for late in won:  # two may answer in the same moment; and whoever waits may be cancelled
             late.close()
-    try:
-        raise next((failure for failure in failures if failure.status is Status.DOWN), failures[0])
-    finally:
-        failures.clear()  # or the exception holds this frame, which holds the exception
+        failures.clear()  # or an exception holds a frame that holds the exception
 
 
-async def _connect(address: str, port: int, guard: EgressGuard) -> socket.socket:
+async def _connect(address: str, port: int, guard: EgressGuard) -> Connection:
     guard.check(address)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        ready = readiness()
+        # The class under `socket.socket`: what that adds costs as much as the system call.
+        connection = Connection(socket.SocketType(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK), ready)
     except OSError as error:
         raise blame(error) from error
     try:
-        sock.setblocking(False)
-        code = sock.connect_ex((address, port))
-        if code == errno.EINPROGRESS:
-            # A near target has answered by the time the call returns: asking once more is a microsecond, waiting for
-            # readiness is ten.
-            code = sock.connect_ex((address, port))
-            if code in (errno.EALREADY, errno.EINPROGRESS):
-                await wait_writable(sock)
-                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code not in (0, errno.EISCONN):
-            raise blame(OSError(code, ""))
-    except OSError as error:
-        sock.close()
-        raise blame(error) from error
+        await connection.connect(address, port)
     except BaseException:
-        sock.close()
+        connection.close()
         raise
-    return sock
+    return connection
 
 
 def _broken(error: OSError) -> Failed:

@@ -26,8 +26,14 @@ class Stream(Protocol):
     def is_quiet(self) -> bool:
         """Whether nothing waits to be received, on a connection that is kept; never raises. If not, it is of no use any more."""
 
+    def set_user_timeout(self, seconds: float) -> None:
+        """Fail when the target's host has not acknowledged for so long what was sent (RFC 5482)."""
+
     def close(self) -> None:
         """Let go of it; never blocks."""
+
+    def protocol(self) -> str | None:
+        """What ALPN agreed on; None where nothing was, and without TLS."""
 
     def certificate(self) -> bytes | None:
         """The certificate the target showed, in DER; None without TLS."""

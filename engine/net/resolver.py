@@ -115,7 +115,7 @@ class Resolver:
             try:
                 flight.found, ttl = await self._search(name)
             except Failed as failure:
-                flight.found, ttl = failure, FAILURE_TTL_S
+                flight.found, ttl = failure.with_traceback(None), FAILURE_TTL_S  # it holds this frame
             if not _is_silence(flight.found) or is_all_there_is(flight.patience_s):
                 if len(self._kept) >= 100_000:
                     self._kept.clear()  # names come from monitors, so this is for the absurd
@@ -169,13 +169,13 @@ class Resolver:
             if found.get(kind):
                 nursery.cancel_scope.deadline = trio.current_time() + SECOND_FAMILY_S
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask, RdataType.AAAA)
-            nursery.start_soon(ask, RdataType.A)
-        addresses = _in_turn(found.get(RdataType.AAAA, []), found.get(RdataType.A, []))
-        if addresses:
-            return tuple(address for address, _ in addresses), min(ttl for _, ttl in addresses)
         try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ask, RdataType.AAAA)
+                nursery.start_soon(ask, RdataType.A)
+            addresses = _in_turn(found.get(RdataType.AAAA, []), found.get(RdataType.A, []))
+            if addresses:
+                return tuple(address for address, _ in addresses), min(ttl for _, ttl in addresses)
             if failures:
                 raise failures[0]
         finally:

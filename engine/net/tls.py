@@ -23,6 +23,8 @@ class Tls(msgspec.Struct, frozen=True):
     certificate: str | None = None
     """Show this client certificate, with its chain."""
     key: str | None = None
+    protocols: tuple[str, ...] = ()
+    """Offered by ALPN (RFC 7301), the preferred one first."""
 
 
 DEFAULT_TLS = Tls()
@@ -61,6 +63,8 @@ def new_context(options: Tls) -> ssl.SSLContext:
         context.set_ciphers("ALL:@SECLEVEL=0")  # OpenSSL hides what is weak behind the security level too
     if options.certificate is not None:
         _show(context, options.certificate, options.key)
+    if options.protocols:
+        context.set_alpn_protocols(options.protocols)
     return context
 
 

@@ -14,7 +14,7 @@ from peekaping.engine.probes.dns import DnsMonitor, DnsProbe
 from peekaping.engine.probes.http import HttpMonitor
 from peekaping.engine.probes.http_probe import HttpProbe
 from peekaping.engine.probes.ping import PingMonitor, PingProbe
-from peekaping.engine.probes.probe import Probe
+from peekaping.engine.probes.probe import Probe, Unprepared
 from peekaping.engine.probes.push import PushMonitor
 from peekaping.engine.probes.tcp import TcpMonitor, TcpProbe
 from peekaping.engine.probes.tls import TlsMonitor, TlsProbe
@@ -39,10 +39,13 @@ def decode_monitor(definition: str | bytes) -> Monitor:
 
 
 def prepare(monitor: Monitor, network: Network) -> Probe:
-    """The check of this monitor."""
+    """The check of this monitor; never fails: what cannot be prepared is a check that fails by our fault."""
     make = KINDS[monitor.kind][1]
     assert make is not None, "a monitor that is told has no check"
-    return make(monitor, network)
+    try:
+        return make(monitor, network)
+    except Exception as error:  # it may be stored by a version that took what this one refuses
+        return Unprepared(error)
 
 
 def parse_monitor(data: Mapping[str, Any], *, min_interval_ms: int) -> Monitor:

@@ -10,12 +10,13 @@ from typing import Annotated, ClassVar, Literal, get_args
 from msgspec import Meta, field
 
 from peekaping.engine.monitor import DAY_MS, Errors, Monitor, Rule, between, text_up_to
-from peekaping.engine.net.tls import Tls
+from peekaping.engine.net.tls import DEFAULT_TLS, Tls
 from peekaping.engine.probes import http_json, http_rules
 from peekaping.engine.probes.shared import Flag, IpVersion, Pem, WholeNumber
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 AuthMethod = Literal["none", "basic", "bearer", "mtls"]
+HttpVersion = Literal["1.1", "2"]
 Text = Annotated[str | None, Meta(description="a text")]
 Texts = Annotated[dict[str, str], Meta(description="an object of texts")]
 
@@ -61,6 +62,9 @@ class HttpMonitor(Monitor, frozen=True, kw_only=True, gc=False, rename="camel", 
     check_cert_expiry: Flag = False
     ip_version: IpVersion = None
     keep_alive: Flag = False
+    http_version: Annotated[HttpVersion, Meta(description=f"one of {', '.join(get_args(HttpVersion))}, as a text")] = (
+        "1.1"
+    )
 
     rules: ClassVar[dict[str, Rule]] = {
         **Monitor.rules,
@@ -88,12 +92,14 @@ class HttpMonitor(Monitor, frozen=True, kw_only=True, gc=False, rename="camel", 
     def tls(self) -> Tls:
         """How to shake hands with this target."""
         shows = self.auth_method == "mtls"
-        return Tls(
+        tls = Tls(
             verify=not self.ignore_tls_errors,
             ca=self.tls_ca,
             certificate=self.tls_cert if shows else None,
             key=self.tls_key if shows else None,
+            protocols=("h2", "http/1.1") if self.http_version == "2" else (),
         )
+        return DEFAULT_TLS if tls == DEFAULT_TLS else tls  # one object for nearly all monitors
 
     def _assertion_errors(self) -> Errors:
         errors: Errors = {}

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from jsonpath_rfc9535 import JSONPathQuery
 
-from peekaping.engine.probes.http_exchange import Answer
+from peekaping.engine.probes.http_answer import Answer
 from peekaping.engine.probes.http_json import Condition, Expected, problem_in_json
 
 HEADERS = frozenset({b"content-encoding", b"content-type"})

@@ -7,26 +7,29 @@ so the body is read to its end, or to `maxBodyBytes`.
 
 from __future__ import annotations
 
+import time
 from base64 import b64encode
-from datetime import UTC, datetime
 from functools import lru_cache, partial
 
 import trio
-from cryptography import x509
 from trio.lowlevel import RunVar
 
+from peekaping.engine.certificate import Certificate, CertificateReader
 from peekaping.engine.net.failure import Failed
 from peekaping.engine.net.network import Network
 from peekaping.engine.net.trace import JUDGE, Trace
 from peekaping.engine.probes import http_body, http_json
 from peekaping.engine.probes.http import HttpMonitor
-from peekaping.engine.probes.http_exchange import Answer, KeptConnection, Wanted, exchange
+from peekaping.engine.probes.http_answer import Answer, Wanted
+from peekaping.engine.probes.http_exchange import exchange
+from peekaping.engine.probes.http_kept import KeptConnection
 from peekaping.engine.probes.http_request import REDIRECTS, Request, follow
 from peekaping.engine.probes.probe import Probe
 from peekaping.engine.records import Outcome, Status, plain_message
 from peekaping.engine.secrets import secret_headers
 
 USER_AGENT = "Peekaping/1.0"
+PLAIN_HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*"}
 EXPIRES_SOON_DAYS = 14
 """Certificates are renewed 30 days before their end (Let's Encrypt's advice): half of that has gone wrong for two weeks."""
 INLINE_WORK = 16 * 1024
@@ -56,8 +59,8 @@ class HttpProbe(Probe):
     """A prepared check of one monitor: what can be computed once is."""
 
     __slots__ = (
-        "_assertion", "_degraded_after", "_expected", "_expected_headers", "_kept", "_max_redirects", "_network", "_request",
-        "_wanted",
+        "_assertion", "_certificates", "_degraded_after", "_expected", "_expected_headers", "_kept", "_max_redirects",
+        "_network", "_request", "_wanted",
     )  # fmt: skip
 
     def __init__(self, monitor: HttpMonitor, network: Network) -> None:
@@ -71,48 +74,50 @@ class HttpProbe(Probe):
         self._max_redirects = monitor.max_redirects
         self._wanted = Wanted(
             monitor.max_body_bytes,
-            frozenset(self._expected_headers) | (http_body.HEADERS if self._assertion else frozenset()),
+            _names(frozenset(self._expected_headers), with_body=self._assertion is not None),
             self._assertion is not None,
             monitor.check_cert_expiry,
             monitor.ip_version,
         )
+        self._certificates = CertificateReader() if monitor.check_cert_expiry else None
         self._request = _request_of(monitor)
         self._kept = KeptConnection() if monitor.keep_alive else None
 
     async def __call__(self, trace: Trace) -> Outcome:
         """Check once. A failing target is an outcome, never an exception."""
-        certificates: list[bytes] = []
+        shown: list[bytes] = []
         try:
-            answer = await self._final_answer(trace, certificates)
+            answer = await self._final_answer(trace, shown)
         except Failed as failure:
             response_ms, phases = trace.finish()
             return Outcome(failure.status, failure.message, failure.reason, phases=phases)
         response_ms, phases = trace.finish()
+        certificate, note = None, ""
+        if self._certificates is not None and shown:
+            certificate, note = _read(self._certificates, shown)
         code = answer.status_code
         problem = self._problem_in_header(answer)
         if problem is None and self._assertion is not None:
             trace.enter(JUDGE)
             problem = await self._problem_in_body(answer, self._assertion)
         if problem is not None:
-            return Outcome(Status.DOWN, problem.message, problem.reason, response_ms, code, phases)
+            return Outcome(Status.DOWN, problem.message, problem.reason, response_ms, code, phases, certificate)
         message = plain_message(code)
         if self._degraded_after is not None and response_ms > self._degraded_after:
             message += f"; slow: {response_ms} ms, more than {self._degraded_after} ms"
-        if certificates:
-            message += _expiry_note(certificates)
-        return Outcome(Status.UP, message, None, response_ms, code, phases)
+        return Outcome(Status.UP, message + note, None, response_ms, code, phases, certificate)
 
     def close(self) -> None:
         """Let go of the connection that was kept for the next check; never blocks."""
         if self._kept is not None:
             self._kept.close()
 
-    async def _final_answer(self, trace: Trace, certificates: list[bytes]) -> Answer:
+    async def _final_answer(self, trace: Trace, shown: list[bytes]) -> Answer:
         request, kept = self._request, self._kept
         for _ in range(self._max_redirects + 1):
             answer = await exchange(request, self._network, trace, self._wanted, kept)
             if answer.certificate is not None:
-                certificates.append(answer.certificate)
+                shown.append(answer.certificate)
             if answer.status_code not in REDIRECTS or answer.location is None or not self._max_redirects:
                 return answer
             request, kept = follow(request, answer.status_code, answer.location), None
@@ -162,8 +167,13 @@ def _assertion_of(monitor: HttpMonitor) -> http_body.Assertion | None:
     )
 
 
+@lru_cache(maxsize=100)  # one object for equal sets, as above
+def _names(expected: frozenset[bytes], *, with_body: bool) -> frozenset[bytes]:
+    return expected | http_body.HEADERS if with_body else expected
+
+
 def _request_of(monitor: HttpMonitor) -> Request:
-    headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
+    headers = dict(PLAIN_HEADERS)
     if monitor.keyword is not None or monitor.json_query is not None:
         headers["Accept-Encoding"] = http_body.ACCEPTED
     if monitor.auth_method == "basic":  # RFC 7617
@@ -172,12 +182,14 @@ def _request_of(monitor: HttpMonitor) -> Request:
     elif monitor.auth_method == "bearer":
         headers["Authorization"] = f"Bearer {monitor.bearer_token}"
     given = {name.lower() for name in monitor.headers}
-    headers = {name: value for name, value in headers.items() if name.lower() not in given}
+    headers = {name: value for name, value in headers.items() if name.lower() not in given} | monitor.headers
+    if headers == PLAIN_HEADERS:
+        headers = PLAIN_HEADERS  # one object for nearly all monitors
     body = b"" if monitor.body is None else monitor.body.encode()
     return Request(
         monitor.method,
         monitor.url,
-        {**headers, **monitor.headers},
+        headers,
         body,
         monitor.tls,
         secret=secret_headers(monitor.secret_headers),
@@ -185,16 +197,17 @@ def _request_of(monitor: HttpMonitor) -> Request:
     )
 
 
-def _expiry_note(certificates: list[bytes]) -> str:
-    """What to say of the certificate that ends first; nothing while there is time.
+def _read(reader: CertificateReader, shown: list[bytes]) -> tuple[Certificate | None, str]:
+    """The certificate that ends first, where redirects led past several, and what to say of it: nothing while there is time.
 
     By this host's clock, as TLS itself goes by: an engine's own clock may be a test's.
     """
     try:
-        ends = min(x509.load_der_x509_certificate(der).not_valid_after_utc for der in certificates)
+        certificate = reader.first_to_end(shown)
     except ValueError as error:  # TLS was content with it, we need not be stricter
-        return f"; the certificate's end cannot be read: {error}"
-    days = (ends - datetime.now(UTC)).days  # whole ones: with 23 hours to go there are none left
+        return None, f"; the certificate cannot be read: {error}"
+    days = certificate.days_left(time.time_ns() // 1_000_000)
     if days < 0:
-        return "; certificate has expired"  # nobody verified it
-    return f"; certificate expires in {days} day{'' if days == 1 else 's'}" if days < EXPIRES_SOON_DAYS else ""
+        return certificate, "; certificate has expired"  # nobody verified it
+    soon = days < EXPIRES_SOON_DAYS
+    return certificate, f"; certificate expires in {days} day{'' if days == 1 else 's'}" if soon else ""

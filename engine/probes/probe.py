@@ -17,3 +17,15 @@ class Probe:
 
     def close(self) -> None:
         """Let go of what was kept for the next check; never blocks."""
+
+
+class Unprepared(Probe):
+    """The check of a monitor that could not be prepared: each fails by the same fault, which is ours and not the target's."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def __call__(self, trace: Trace) -> Outcome:
+        raise self._error.with_traceback(None)

@@ -5,13 +5,15 @@ Nothing is said over the connection, so any service that begins with TLS will do
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, ClassVar
 
-from cryptography import x509
 from msgspec import Meta
+from msgspec.structs import replace
 
+from peekaping.engine.certificate import Certificate, CertificateReader
 from peekaping.engine.monitor import Errors, Monitor, Rule, between
 from peekaping.engine.net.failure import Failed
 from peekaping.engine.net.network import Network
@@ -66,25 +68,7 @@ class TlsMonitor(Monitor, frozen=True, kw_only=True, gc=False, rename="camel", t
         return errors
 
 
-class Certificate(NamedTuple):
-    """What is told of a certificate."""
-
-    subject: str
-    issuer: str
-    not_after: datetime
-
-
-def read_certificate(der: bytes) -> Certificate:
-    """Raises ValueError for what cannot be read."""
-    certificate = x509.load_der_x509_certificate(der)
-    return Certificate(
-        certificate.subject.rfc4514_string() or "(no subject)",  # names may be in subjectAltName alone
-        certificate.issuer.rfc4514_string(),
-        certificate.not_valid_after_utc,
-    )
-
-
-def judge(certificate: Certificate, now: datetime, warn_days: int, down_days: int) -> str:
+def judge(certificate: Certificate, now_ms: int, warn_days: int, down_days: int) -> str:
     """What to say of a certificate that is good enough.
 
     A day left is a whole day: with 23 hours to go there are 0.
@@ -92,37 +76,38 @@ def judge(certificate: Certificate, now: datetime, warn_days: int, down_days: in
     Raises:
       Failed: for one that has expired or has fewer than `down_days` left.
     """
-    whose = f"{certificate.subject}, issued by {certificate.issuer}"
-    days = (certificate.not_after - now).days
-    if certificate.not_after < now:
-        raise Failed(
-            Status.DOWN, "tls_expired", f"The certificate expired on {certificate.not_after:%Y-%m-%d}: {whose}"
-        )
+    whose = f"{certificate.subject or '(no subject)'}, issued by {certificate.issuer}"
+    days = certificate.days_left(now_ms)
+    if days < 0:
+        ended = datetime.fromtimestamp(certificate.not_after_ms / 1000, UTC)
+        raise Failed(Status.DOWN, "tls_expired", f"The certificate expired on {ended:%Y-%m-%d}: {whose}")
     expires = f"certificate expires in {days} day{'' if days == 1 else 's'}"
     if days < down_days:
         raise Failed(Status.DOWN, "tls_expires_soon", f"The {expires}: {whose}")
     return f"Warning: {expires}: {whose}" if days < warn_days else f"{whose}, {expires.removeprefix('certificate ')}"
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+def _utc_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class TlsProbe(Probe):
     """A prepared check of one monitor."""
 
-    __slots__ = ("_host", "_monitor", "_network", "_now", "_tls")
+    __slots__ = ("_certificates", "_host", "_monitor", "_network", "_tls", "_utc_ms")
 
-    def __init__(self, monitor: TlsMonitor, network: Network, now: Callable[[], datetime] = _now) -> None:
+    def __init__(self, monitor: TlsMonitor, network: Network, utc_ms: Callable[[], int] = _utc_ms) -> None:
         self._host = ascii_host(monitor.host)
         self._tls = Tls(verify=not monitor.ignore_tls_errors, ca=monitor.tls_ca)
         self._monitor = monitor
         self._network = network
-        self._now = now
+        self._utc_ms = utc_ms
+        self._certificates = CertificateReader()
 
     async def __call__(self, trace: Trace) -> Outcome:
         """Check once. Cancelled or not, the connection is closed."""
         monitor = self._monitor
+        certificate = None
         try:
             stream = await self._network.connect(
                 self._host, monitor.port, trace=trace, tls=self._tls, ip_version=monitor.ip_version
@@ -133,11 +118,12 @@ class TlsProbe(Probe):
                 stream.close()
             assert der is not None, "a TLS server shows a certificate"
             try:
-                certificate = read_certificate(der)
+                certificate = self._certificates.first_to_end([der])
             except ValueError as error:  # OpenSSL took it, so the target may be fine
                 raise Failed(
                     Status.UNKNOWN, "certificate_unreadable", f"Cannot read the certificate: {error}"
                 ) from error
-            return up(judge(certificate, self._now(), monitor.warn_days, monitor.down_days), trace)
+            outcome = up(judge(certificate, self._utc_ms(), monitor.warn_days, monitor.down_days), trace)
         except Failed as failure:
-            return failed(failure, trace)
+            outcome = failed(failure, trace)
+        return replace(outcome, certificate=certificate)

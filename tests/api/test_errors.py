@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import Any, NoReturn
 
 import pytest
 import trio
+import trio.testing
+from quart import Request
 
 from peekaping.engine.errors import Overloaded, Stopped
 from peekaping.engine.ports import StoreFailed
@@ -35,6 +38,20 @@ async def test_broken_json_is_a_400(api: Api, data: bytes) -> None:
 @pytest.mark.parametrize("data", [b"[]", b'"text"', b"null", b"5"])
 async def test_json_that_is_no_object_is_a_422(api: Api, data: bytes) -> None:
     assert_refused(await api.call("POST", "/monitors", data=data), 422, "VALIDATION_ERROR", {"body"})
+
+
+async def test_a_refused_request_is_forgotten_without_the_collector(api: Api) -> None:
+    await api.call("POST", "/nothing", data=b"x")  # what is made once is there
+    gc.collect()
+    gc.disable()
+    try:
+        for method, path in (("POST", "/nothing"), ("DELETE", "/monitors"), ("GET", "/monitors/monitor-99")):
+            await api.call(method, path, data=b"x" * 1000)
+        await trio.testing.wait_all_tasks_blocked()
+        held = [found for found in gc.get_objects() if isinstance(found, Request)]
+    finally:
+        gc.enable()
+    assert not held
 
 
 async def test_too_large_a_body_is_a_413(api: Api) -> None:

@@ -6,8 +6,10 @@ import re
 from typing import Any
 
 import pytest
+import trustme
 
-from tests.api.support import Api, assert_refused
+from tests.api.support import Api, assert_refused, until
+from tests.engine.targets import issued, saying, server_context, serving
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 HTTP = {
@@ -152,3 +154,27 @@ async def test_after_a_check_the_monitor_shows_it(api: Api) -> None:
     shown = (await api.call("GET", f"/monitors/{created['id']}")).json
     assert (shown["status"], shown["lastMessage"], shown["responseTime"]) == ("up", "fine", 12)
     assert TIME.fullmatch(shown["lastCheck"])
+
+
+async def test_the_certificate_of_a_target_is_shown(api: Api) -> None:
+    authority = trustme.CA(organization_name="Our authority")
+    ended = issued(authority, -2.5, begins_in_days=-100)
+    async with serving(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", context=server_context(ended))) as port:
+        fields = {"type": "http", "name": "Shop", "url": f"https://localhost:{port}/", "checkCertExpiry": True}
+        created = (await api.call("POST", "/monitors", {**fields, "ignoreTlsErrors": True})).json
+        assert created["certificate"] is None
+        path = f"/monitors/{created['id']}"
+        await until(lambda: api.engine.get(created["id"]).last)
+        shown = (await api.call("GET", path)).json
+    certificate = shown["certificate"]
+    assert (shown["status"], certificate["daysLeft"], certificate["names"]) == ("up", -3, ["localhost"])
+    assert "O=Our authority" in certificate["issuer"]
+    assert "OU=Testing cert" in certificate["subject"]
+    assert re.fullmatch("[0-9a-f]{64}", certificate["fingerprint"])
+    assert re.fullmatch("[0-9a-f]+", certificate["serialNumber"])
+    assert TIME.fullmatch(certificate["notBefore"])
+    assert certificate["notBefore"] < certificate["notAfter"] < certificate["since"] == shown["lastCheck"]
+    assert (await api.call("GET", "/monitors")).json["monitors"][0]["certificate"] == certificate
+    sent_back = await api.call("PUT", path, {**shown, "name": "Mail"})
+    assert (sent_back.status, sent_back.json["certificate"]) == (200, certificate)
+    assert (await api.call("PUT", path, {"url": "http://127.0.0.1:1/"})).json["certificate"] is None

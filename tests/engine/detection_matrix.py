@@ -22,6 +22,7 @@ import trustme
 from peekaping.engine.engine import Engine, EngineStatistics
 from peekaping.engine.records import Heartbeat, Status
 
+from .http2_target import data, frame, head, http2
 from .nameserver import zone
 from .scripted import collect
 from .sites import (
@@ -76,6 +77,8 @@ TIMEOUT_MS = 600
 """The budget of each check: long enough for a busy machine, short enough to wait for."""
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+HTTP_2 = {"httpVersion": "2"}
+GOAWAY = frame(7, 0, 0, (1).to_bytes(4) + bytes(4))
 JSON = {"jsonQuery": "$.a", "expectedValue": "ok"}
 INTRODUCTION = """# What is detected
 
@@ -267,6 +270,15 @@ TABLE: dict[str, list[Row]] = {
         Row("JSON cut short", http(body(b'{"a": "ok"')), DOWN, "json_invalid", JSON),
         Row("a wrong header", http(OK), DOWN, "header_missing", {"expectedHeaders": {"X-Cache": "HIT"}}),
         Row("slower than `degradedAfter`", http(0.05, OK), UP, fields={"degradedAfter": 10}, says="OK; slow: "),
+    ],
+    "HTTP/2": [
+        Row("a whole answer", http2(head(), data(b"ok", end=True)), UP, fields=HTTP_2),
+        Row("the target speaks HTTP/1.1 only", https(good(), OK), UP, fields=HTTP_2),
+        Row("HTTP/1.1 where HTTP/2 was agreed on", http2(OK), DOWN, "bad_answer", HTTP_2),
+        Row("the stream is reset", http2(head(), frame(3, 0, 1, (2).to_bytes(4))), DOWN, "stream_reset", HTTP_2),
+        Row("the connection ends before the stream", http2(head(), data(b"half")), DOWN, "body_cut_short", HTTP_2),
+        Row("GOAWAY, and what was begun goes on", http2(GOAWAY, head(), data(b"ok", end=True)), UP, fields=HTTP_2),
+        Row("pings without end", http2(for_ever=(frame(6, 0, 0, bytes(8)) * 99,)), DOWN, "bad_answer", HTTP_2),
     ],
     "This host": [
         Row("no descriptors left", amid(no_descriptors, http(OK)), UNKNOWN, "no_descriptors"),

@@ -51,6 +51,12 @@ class ScriptedStream:
     def is_quiet(self) -> bool:
         return True  # it says nothing but to who listens
 
+    def set_user_timeout(self, seconds: float) -> None:
+        """Who follows a script acknowledges all."""
+
+    def protocol(self) -> str | None:
+        return None
+
     def certificate(self) -> bytes | None:
         return None
 

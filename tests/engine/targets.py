@@ -202,9 +202,9 @@ def no_descriptors() -> Iterator[None]:
 def connecting_fails(number: int) -> Iterator[None]:
     """The system answers every attempt to connect with this error: what loopback itself cannot be brought to."""
 
-    class Failing(socket.socket):
+    class Failing(socket.SocketType):
         def connect_ex(self, address: object, /) -> int:
             return number
 
-    with patch("peekaping.engine.net.connection.socket.socket", Failing):
+    with patch("peekaping.engine.net.connection.socket.SocketType", Failing):
         yield

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from peekaping.engine.certificate import Certificate
 from peekaping.engine.hub import PATIENCE_S, SUBSCRIBER_CAPACITY, Hub, Lagged, Subscription
 from peekaping.engine.memory import MemoryStore
-from peekaping.engine.outlets import Outlet
+from peekaping.engine.outlets import Outlet, Outlets
 from peekaping.engine.ports import StoreFailed
 from peekaping.engine.probes.push import PushMonitor
 from peekaping.engine.records import Heartbeat, Status
@@ -40,6 +42,14 @@ def test_a_full_channel_gives_up_its_oldest_plain_heartbeats(capacity: int, tran
     assert all(at < heartbeat.at for at in dropped for heartbeat in kept if not heartbeat.transition), (
         "the oldest go first"
     )
+
+
+def test_a_certificate_is_said_once_and_so_it_is_kept() -> None:
+    outlet = Outlet(16)
+    outlet.offer(msgspec.structs.replace(beat(0), certificate=Certificate("CN=x", "CN=ca", (), 0, 1, "f", "1")))
+    for at in range(1, 100):
+        outlet.offer(beat(at))
+    assert outlet.drain(1)[0].at == 0
 
 
 class Recording(MemoryStore):
@@ -139,29 +149,31 @@ class Crashing(MemoryStore):
 
 
 async def test_subscribers_get_what_they_asked_for(autojump_clock: MockClock) -> None:
-    outlet = Outlet(100)
-    hub = Hub(outlet)
+    outlets = Outlets()
+    hub = Hub(outlets)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
         with Subscription(hub, None) as everything, Subscription(hub, [2]) as second:
             for monitor in (1, 2, 3):
-                outlet.offer(beat(monitor, monitor=monitor))
+                outlets.offer(beat(monitor, monitor=monitor))
             assert [(await anext(everything)) for _ in range(3)] == [beat(n, monitor=n) for n in (1, 2, 3)]
             assert await anext(second) == beat(2, monitor=2)
         assert not hub.subscriptions
+        outlets.offer(beat(4))
+        assert not outlets.hub.waiting, "the hub is not woken for nobody"
         nursery.cancel_scope.cancel()
 
 
 async def test_a_slow_subscriber_is_told_what_it_missed_and_slows_nobody(autojump_clock: MockClock) -> None:
-    outlet = Outlet(10_000)
-    hub = Hub(outlet)
+    outlets = Outlets()
+    hub = Hub(outlets)
     extra = 500
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
         with Subscription(hub, None) as slow, Subscription(hub, None) as quick:
             read = 0
             for at in range(SUBSCRIBER_CAPACITY + extra):
-                outlet.offer(beat(at))
+                outlets.offer(beat(at))
                 if at % 100 == 99:
                     await trio.sleep(0.1)
                     for _ in range(100):
@@ -170,22 +182,22 @@ async def test_a_slow_subscriber_is_told_what_it_missed_and_slows_nobody(autojum
             assert read == SUBSCRIBER_CAPACITY + extra
             for at in range(SUBSCRIBER_CAPACITY):
                 assert await anext(slow) == beat(at)
-            outlet.offer(beat(10_000))
+            outlets.offer(beat(10_000))
             assert await anext(slow) == Lagged(dropped=extra)
             assert await anext(slow) == beat(10_000)
         nursery.cancel_scope.cancel()
 
 
 async def test_a_subscriber_that_stays_stuck_is_cut_off(autojump_clock: MockClock) -> None:
-    outlet = Outlet(10_000)
-    hub = Hub(outlet)
+    outlets = Outlets()
+    hub = Hub(outlets)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
         with Subscription(hub, None) as stuck:
             for at in range(SUBSCRIBER_CAPACITY + 10):
-                outlet.offer(beat(at))
+                outlets.offer(beat(at))
             await trio.sleep(PATIENCE_S + 1)
-            outlet.offer(beat(99_999))
+            outlets.offer(beat(99_999))
             await trio.sleep(1)
             assert stuck not in hub.subscriptions
             assert len([item async for item in stuck]) == SUBSCRIBER_CAPACITY

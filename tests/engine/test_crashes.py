@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
@@ -14,7 +15,8 @@ from peekaping.engine.errors import Escalated
 from peekaping.engine.hub import Subscription
 from peekaping.engine.memory import MemoryStore
 from peekaping.engine.ports import StoreFailed, Tail
-from peekaping.engine.records import Heartbeat, Status
+from peekaping.engine.probes import parse_monitor
+from peekaping.engine.records import Heartbeat, State, Status
 from peekaping.engine.timekeeper import Timekeeper
 
 from .scripted import OK, ScriptedNetwork, collect, engine_on, http
@@ -77,6 +79,19 @@ async def test_the_hub_comes_back_and_its_subscribers_stay(
         await engine.add(http(interval=1000, timeout=1000))
         assert len(await collect(engine, 10)) == 10
         assert [crash.actor for crash in engine.statistics().crashes] == ["hub"]
+
+
+async def test_a_stored_monitor_that_no_check_can_be_made_of_is_unknown(autojump_clock: MockClock) -> None:
+    store = MemoryStore()
+    monitor = parse_monitor(http("old", jsonQuery="$.status", expectedValue="ok"), min_interval_ms=1000)
+    before = msgspec.structs.replace(monitor, json_query="$..[")  # as an earlier version took it
+    entry = await store.add(before, now_ms=0, push_id=None)
+    async with engine_on(ScriptedNetwork(old=lambda: [OK]), store) as engine:
+        await trio.sleep(200)
+        assert engine.get(entry.id).state == State(Status.UNKNOWN)
+        statistics = engine.statistics()
+        assert statistics.faults >= 3
+        assert not statistics.crashes
 
 
 async def test_a_crashed_monitor_comes_back_in_its_slot_and_the_others_go_on(

@@ -12,7 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from peekaping.engine.engine import Engine
 from peekaping.engine.errors import Invalid, NoSuchMonitor, Stopped
 from peekaping.engine.memory import MemoryStore
-from peekaping.engine.records import Heartbeat, Status
+from peekaping.engine.records import Entry, Heartbeat, Status
 from peekaping.engine.schedule import until_slot_ms
 
 from .scripted import EPOCH_MS, FAILING, OK, REFUSED, ScriptedNetwork, collect, engine_on, http
@@ -332,3 +332,24 @@ async def test_a_history_from_the_future_is_said_loudly(
     await store.append([Heartbeat(entry.number, EPOCH_MS + 10**9, UP, "OK")])
     async with engine_on(ScriptedNetwork(site=lambda: [OK]), store):
         assert "is this host's clock right?" in caplog.text
+
+
+class SlowToChange(MemoryStore):
+    """A store whose disk hangs for a minute at each change of a monitor."""
+
+    async def replace(self, entry: Entry) -> None:
+        await trio.sleep(60)
+        await super().replace(entry)
+
+
+async def test_a_renamed_monitor_is_checked_while_its_name_is_stored(autojump_clock: MockClock) -> None:
+    network = ScriptedNetwork(site=lambda: [OK], new=lambda: [OK])
+    async with engine_on(network, SlowToChange()) as engine:
+        id = (await engine.add(http(interval=1000))).entry.id
+        await engine.update(id, {"name": "renamed"})
+        assert len(network.times("site")) > 55
+        before = len(network.times("site"))
+        await engine.update(id, {"url": "http://new/"})
+        assert len(network.times("site")) <= before + 1, "what is seen now would be taken for the new target's"
+        await trio.sleep(1)
+        assert network.times("new")

@@ -47,6 +47,7 @@ def test_name_and_url_are_enough() -> None:
         "ignoreTlsErrors": False,
         "checkCertExpiry": False,
         "keepAlive": False,
+        "httpVersion": "1.1",
         "notifications": {"enabled": True, "channels": []},
     }
 

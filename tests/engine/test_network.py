@@ -245,8 +245,14 @@ async def test_a_tls_answer_without_length_must_be_ended_properly(authority: tru
 
 
 def descriptors() -> set[str]:
+    """The sockets that are open."""
     gc.collect()
-    return set(os.listdir("/proc/self/fd"))
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the one that listed them
+            if os.readlink(f"/proc/self/fd/{number}").startswith("socket:"):
+                found.add(number)
+    return found
 
 
 async def hang_in_handshake(stream: trio.SocketStream) -> None:
@@ -370,6 +376,25 @@ async def test_an_address_that_hangs_has_a_quarter_of_a_second_head_start() -> N
             assert descriptors() == before, "the loser is closed"
             for listener in listeners:
                 await listener.aclose()
+
+
+async def test_a_first_address_that_fails_leaves_no_work_for_the_collector() -> None:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listeners[0].socket.getsockname()[1]
+    network = HostNetwork(EgressGuard(), two_addresses())
+    (await network.connect("site", port, trace=Trace())).close()  # what is made once is there
+    await trio.testing.wait_all_tasks_blocked()
+    gc.collect()
+    gc.disable()
+    try:
+        (await network.connect("site", port, trace=Trace())).close()
+        await trio.testing.wait_all_tasks_blocked()
+        left = gc.collect()
+    finally:
+        gc.enable()
+    assert left == 0
+    for listener in listeners:
+        await listener.aclose()
 
 
 async def test_the_targets_refusal_says_more_than_our_missing_route() -> None:

@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 import trio
 import trustme
+from msgspec.structs import replace
 
+from peekaping.engine.certificate import Certificate
 from peekaping.engine.errors import Invalid
 from peekaping.engine.net.egress import EgressGuard
 from peekaping.engine.net.failure import Failed
 from peekaping.engine.net.network import HostNetwork
 from peekaping.engine.net.trace import Trace
 from peekaping.engine.probes import parse_monitor
-from peekaping.engine.probes.tls import Certificate, TlsMonitor, TlsProbe, judge, read_certificate
+from peekaping.engine.probes.tls import TlsMonitor, TlsProbe, judge
 from peekaping.engine.records import Outcome, Status
 
 from .scripted import ScriptedNetwork, ScriptedStream
@@ -29,6 +31,10 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DATA = {"type": "tls", "name": "x", "host": "localhost"}
 
 
+def ms(instant: datetime) -> int:
+    return round(instant.timestamp() * 1000)
+
+
 def monitor_of(**fields: Any) -> TlsMonitor:
     monitor = parse_monitor({**DATA, **fields}, min_interval_ms=1000)
     assert isinstance(monitor, TlsMonitor)
@@ -36,7 +42,7 @@ def monitor_of(**fields: Any) -> TlsMonitor:
 
 
 async def probe(port: int, *, now: datetime | None = None, **fields: Any) -> Outcome:
-    clock = {} if now is None else {"now": lambda: now}
+    clock = {} if now is None else {"utc_ms": lambda: ms(now)}
     with trio.fail_after(10):
         return await TlsProbe(monitor_of(port=port, **fields), HostNetwork(EgressGuard()), **clock)(Trace())
 
@@ -115,7 +121,7 @@ async def test_a_port_that_is_closed_or_speaks_no_tls_is_down() -> None:
         assert (await probe(port)).reason == "tls_handshake"
 
 
-SITE = Certificate("CN=site", "CN=authority", NOW)
+SITE = Certificate("CN=site", "CN=authority", ("site",), ms(NOW - timedelta(days=90)), ms(NOW), "ab" * 32, "1f")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +142,7 @@ SITE = Certificate("CN=site", "CN=authority", NOW)
     ],
 )
 def test_days_left_are_whole_days(before: timedelta, warn_days: int, down_days: int, said: str) -> None:
-    assert judge(SITE, NOW - before, warn_days, down_days) == said
+    assert judge(SITE, ms(NOW - before), warn_days, down_days) == said
 
 
 @pytest.mark.parametrize(
@@ -145,20 +151,20 @@ def test_days_left_are_whole_days(before: timedelta, warn_days: int, down_days: 
 )
 def test_too_few_days_left_are_down(before: timedelta, down_days: int, reason: str) -> None:
     with pytest.raises(Failed) as caught:
-        judge(SITE, NOW - before, 14, down_days)
+        judge(SITE, ms(NOW - before), 14, down_days)
     assert (caught.value.status, caught.value.reason) == (DOWN, reason)
 
 
 def test_a_certificate_without_a_subject_is_told_of_too() -> None:
-    der = trustme.CA().issue_cert("site").cert_chain_pems[0].bytes()
-    assert read_certificate(ssl.PEM_cert_to_DER_cert(der.decode())).subject
+    unnamed = replace(SITE, subject="")
+    assert judge(unnamed, ms(NOW - timedelta(days=90)), 14, 0).startswith("(no subject), issued by CN=authority")
 
 
 async def test_a_certificate_that_we_cannot_read_is_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ScriptedStream, "certificate", lambda self: b"no DER")
     network = ScriptedNetwork(localhost=[])
     outcome = await TlsProbe(monitor_of(), network)(Trace())
-    assert (outcome.status, outcome.reason) == (UNKNOWN, "certificate_unreadable")
+    assert (outcome.status, outcome.reason, outcome.certificate) == (UNKNOWN, "certificate_unreadable", None)
     assert network.open == 0
 
 

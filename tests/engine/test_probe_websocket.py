@@ -314,6 +314,10 @@ class MemoryStream:
 
     def certificate(self) -> None: ...
 
+    def protocol(self) -> None: ...
+
+    def set_user_timeout(self, seconds: float) -> None: ...
+
     def is_quiet(self) -> bool:
         return True
 

@@ -79,7 +79,7 @@ def test_a_storm_of_changes_ends_as_the_model_says(storm: list[tuple[str, int, s
         shown = {snapshot.entry.id: snapshot for snapshot in engine.monitors()}
         assert set(shown) == set(model.alive())
         for id, (host, is_paused) in model.alive().items():
-            entry, state, last = shown[id]
+            entry, state, last, _ = shown[id]
             assert (entry.monitor.name, entry.paused) == (host, is_paused)
             if is_paused:
                 assert state.status is Status.PAUSED

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
-from peekaping.engine.timekeeper import QUANTUM_S, Timekeeper
+from peekaping.engine.timekeeper import QUANTUM_S, Alarm, Timekeeper
 
 
 @given(st.lists(st.tuples(st.floats(0, 1000), st.floats(-5, 1000)), min_size=1, max_size=30))
@@ -19,7 +19,7 @@ def test_everybody_wakes_when_due_and_never_early(sleeps: list[tuple[float, floa
 
         async def sleeper(begins: float, due: float) -> None:
             await trio.sleep_until(begins)
-            await timekeeper.sleep_until(due)
+            await Alarm(timekeeper).sleep_until(due)
             woken.append((max(begins, due), trio.current_time()))
 
         async with trio.open_nursery() as keeping:
@@ -40,7 +40,7 @@ async def test_sleepers_far_apart_are_not_late_at_all(autojump_clock: MockClock)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(timekeeper.run)
         for due in (1.0, 1.5, 7.25):
-            await timekeeper.sleep_until(due)
+            await Alarm(timekeeper).sleep_until(due)
             assert trio.current_time() == due
         nursery.cancel_scope.cancel()
 
@@ -49,12 +49,17 @@ async def test_a_cancelled_sleeper_leaves_the_others_alone(autojump_clock: MockC
     timekeeper = Timekeeper()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(timekeeper.run)
+        alarm = Alarm(timekeeper)
         with trio.move_on_after(1) as scope:
-            await timekeeper.sleep_until(10)
+            await alarm.sleep_until(10)
         assert scope.cancelled_caught
-        await timekeeper.sleep_until(20)
+        await alarm.sleep_until(20)
         assert trio.current_time() == 20
         nursery.cancel_scope.cancel()
+
+
+async def sleep_until(timekeeper: Timekeeper, due: float) -> None:
+    await Alarm(timekeeper).sleep_until(due)
 
 
 async def test_sleepers_outlive_the_timekeeper(autojump_clock: MockClock) -> None:
@@ -63,11 +68,11 @@ async def test_sleepers_outlive_the_timekeeper(autojump_clock: MockClock) -> Non
         with trio.CancelScope() as first_life:
             async with trio.open_nursery() as inner:
                 inner.start_soon(timekeeper.run)
-                nursery.start_soon(timekeeper.sleep_until, 5)
+                nursery.start_soon(sleep_until, timekeeper, 5)
                 await wait_all_tasks_blocked()
                 first_life.cancel()
         nursery.start_soon(timekeeper.run)
-        await timekeeper.sleep_until(6)
+        await Alarm(timekeeper).sleep_until(6)
         assert trio.current_time() == 6
         nursery.cancel_scope.cancel()
 
@@ -77,5 +82,5 @@ async def test_sleeping_is_a_checkpoint_even_when_it_is_over(autojump_clock: Moc
     async with trio.open_nursery() as nursery:
         nursery.start_soon(timekeeper.run)
         with assert_checkpoints():
-            await timekeeper.sleep_until(-1)
+            await Alarm(timekeeper).sleep_until(-1)
         nursery.cancel_scope.cancel()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from peekaping.engine.accounting import MINUTE, Bucket
+from peekaping.engine.accounting import DAY, MINUTE, Bucket
+from peekaping.engine.certificate import Certificate
 from peekaping.engine.monitor import Monitor
 from peekaping.engine.ports import Store
 from peekaping.engine.probes.http import HttpMonitor
@@ -29,6 +30,11 @@ def beat(number: int, at: int, status: Status = Status.UP, message: str = "OK", 
     return Heartbeat(monitor=number, at=at, status=status, message=message, **fields)
 
 
+def certificate(serial_number: str = "1f") -> Certificate:
+    names = ("shop.example", "*.shop.example", "192.0.2.1")
+    return Certificate("CN=Ünser \0 Shop", "CN=R11", names, NOON - DAY, NOON + DAY, serial_number * 32, serial_number)
+
+
 def minute(number: int, start: int, **fields: Any) -> Bucket:
     return Bucket(monitor=number, start=start, **(fields or {"up": MINUTE, "checks": 1}))
 
@@ -44,6 +50,21 @@ async def prune(store: Store, now_ms: int) -> int:
     while await store.prune(now_ms):
         steps += 1
     return steps
+
+
+@contextmanager
+def statements(database: Database) -> Iterator[list[str]]:
+    """What is executed on the writing connection meanwhile, without the transactions' own statements."""
+    seen: list[str] = []
+
+    def note(statement: str) -> None:
+        words = statement.split()
+        if words[0] not in ("BEGIN", "COMMIT", "--"):  # "--" are SQLite's own, beneath a statement
+            seen.append(" ".join(words[:4]))
+
+    database._writer.conn.set_trace_callback(note)
+    yield seen
+    database._writer.conn.set_trace_callback(None)
 
 
 @asynccontextmanager

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
+from peekaping.engine.certificate import SeenCertificate
 from peekaping.store.database import Database
 from peekaping.store.migrations import migrations
+from tests.store.support import NOON, beat, certificate, monitor, opened
 
 
 def schema(path: Path) -> str:
@@ -63,3 +66,15 @@ async def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path, grown
     assert schema(path) == before
     with sqlite_utils.Database(path) as db:
         assert [migration.name for migration in grown.pending(db)] == ["m900_fine", "m901_broken"]
+
+
+async def test_a_file_from_before_certificates_keeps_its_monitors_and_learns_theirs(tmp_path: Path) -> None:
+    path = tmp_path / "peekaping.db"
+    with sqlite_utils.Database(path) as db:
+        migrations.apply(db, stop_before="m004_certificates")
+        definition = msgspec.json.encode(monitor()).decode()
+        db.execute("INSERT INTO monitor (definition, created, updated) VALUES (?, ?, ?)", (definition, NOON, NOON))
+    async with opened(path) as store:
+        assert [snapshot.entry.monitor for snapshot in await store.load()] == [monitor()]
+        await store.append([beat(1, NOON, certificate=certificate())])
+        assert [snapshot.certificate for snapshot in await store.load()] == [SeenCertificate(certificate(), NOON)]

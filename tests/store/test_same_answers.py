@@ -18,7 +18,7 @@ from peekaping.engine.records import Entry, Heartbeat, Status
 from peekaping.store import heartbeats, pruning
 from peekaping.store.database import Database
 from peekaping.store.sqlite import SqliteStore
-from tests.store.support import monitor, prune
+from tests.store.support import certificate, monitor, prune
 
 STATUSES = list(Status)
 NUMBERS = st.integers(1, 4)
@@ -33,6 +33,7 @@ def heartbeat_at(number: int, at: int) -> Heartbeat:
     return Heartbeat(
         monitor=number, at=at, status=status, message=f"at {at}" if at % 3 else "OK", reason=None if at % 2 else "why",
         response_ms=at % 7 or None, transition=at % 4 == 0, is_check=at % 5 > 0,
+        certificate=certificate(f"{at % 11:x}") if at % 3 == 0 else None,
     )  # fmt: skip
 
 
@@ -68,7 +69,7 @@ async def carry_out(store: Store, given: int, name: str, *arguments: Any) -> Non
         case "add":
             await store.add(monitor(), now_ms=0, push_id=None)
         case "replace":
-            await store.replace(Entry(arguments[0], monitor("Changed"), 0, 5, paused=True))
+            await store.replace(Entry(arguments[0], monitor("Changed"), 0, 5, paused=True, target_ms=9 * DAY + 1))
         case "prune":
             await prune(store, arguments[0])
         case "remove":

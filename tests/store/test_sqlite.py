@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,22 +14,7 @@ from peekaping.engine.records import Status
 from peekaping.store import heartbeats, pruning
 from peekaping.store.database import Database
 from peekaping.store.sqlite import SqliteStore
-from tests.store.support import NOON, add, beat, minute, opened, prune
-
-
-@contextmanager
-def statements(database: Database) -> Iterator[list[str]]:
-    """What is executed on the writing connection meanwhile, without the transactions' own statements."""
-    seen: list[str] = []
-
-    def note(statement: str) -> None:
-        words = statement.split()
-        if words[0] not in ("BEGIN", "COMMIT", "--"):  # "--" are SQLite's own, beneath a statement
-            seen.append(" ".join(words[:4]))
-
-    database._writer.conn.set_trace_callback(note)
-    yield seen
-    database._writer.conn.set_trace_callback(None)
+from tests.store.support import NOON, add, beat, certificate, minute, opened, prune, statements
 
 
 def copy(source: Path | str, target: Path | str) -> None:
@@ -87,6 +70,13 @@ async def test_a_batch_is_one_statement_however_long(database: Database, sqlite:
         assert seen == ["INSERT OR IGNORE INTO"]
 
 
+async def test_the_certificates_of_a_batch_are_one_statement_more(database: Database, sqlite: SqliteStore) -> None:
+    numbers = await add(sqlite, 50)
+    with statements(database) as seen:
+        await sqlite.append([beat(number, NOON, certificate=certificate()) for number in numbers])
+    assert seen == ["INSERT OR IGNORE INTO", "INSERT INTO certificate (monitor,"]
+
+
 async def test_a_roll_up_is_five_statements_however_long(database: Database, sqlite: SqliteStore) -> None:
     numbers = await add(sqlite, 50)
     for start in (NOON, NOON + MINUTE):
@@ -101,7 +91,7 @@ async def test_looking_at_all_monitors_takes_few_statements(database: Database, 
     await sqlite.append([beat(number, NOON, Status.PENDING) for number in numbers])
     with statements(database) as seen:
         await sqlite.load()
-    assert len(seen) == 5
+    assert len(seen) == 6
     with statements(database) as seen:
         await sqlite.tails(numbers)
     assert len(seen) == 5
@@ -162,16 +152,18 @@ async def test_pruning_goes_in_small_steps(
 
 async def test_nothing_is_left_of_a_removed_monitor(database: Database, sqlite: SqliteStore) -> None:
     one, two = await add(sqlite, 2)
-    await sqlite.append([beat(one, NOON), beat(two, NOON)])
+    await sqlite.append([beat(one, NOON, certificate=certificate()), beat(two, NOON)])
     await sqlite.load()
     await sqlite.append([beat(one, NOON + 1)])
     await sqlite.roll_up([minute(one, NOON)])
     await sqlite.remove(one)
     await prune(sqlite, NOON)
-    await sqlite.append([beat(one, NOON + 2)])  # these were on their way when the monitor was removed
+    await sqlite.append(
+        [beat(one, NOON + 2, certificate=certificate())]
+    )  # these were on their way when the monitor was removed
     await sqlite.roll_up([minute(one, NOON + MINUTE)])
     await sqlite.load()
-    for table in ("heartbeat", "recent", "minute", "hour", "day", "doomed"):
+    for table in ("heartbeat", "recent", "certificate", "minute", "hour", "day", "doomed"):
         assert await count(database, table) == (table == "heartbeat")
 
 

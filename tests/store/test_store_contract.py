@@ -8,10 +8,11 @@ import trio
 from trio.testing import assert_checkpoints
 
 from peekaping.engine.accounting import DAY, HOUR, MINUTE, Bucket
+from peekaping.engine.certificate import SeenCertificate
 from peekaping.engine.ports import HEARTBEATS_KEPT_MS, HOURS_KEPT_MS, MINUTES_KEPT_MS, Store, Tail
 from peekaping.engine.probes.push import PushMonitor
 from peekaping.engine.records import Phases, Snapshot, State, Status
-from tests.store.support import NOON, add, beat, minute, monitor, prune
+from tests.store.support import NOON, add, beat, certificate, minute, monitor, prune
 
 UP, DOWN, PENDING, UNKNOWN, PAUSED = Status.UP, Status.DOWN, Status.PENDING, Status.UNKNOWN, Status.PAUSED
 LONG_AGO = NOON - 1000 * DAY
@@ -44,7 +45,9 @@ async def test_monitors_are_loaded_by_number(store: Store) -> None:
 
 async def test_a_replaced_monitor_comes_back_changed(store: Store) -> None:
     entry = await store.add(monitor(), now_ms=NOON, push_id="old")
-    changed = msgspec.structs.replace(entry, monitor=monitor("Mail"), updated_ms=NOON + 5, paused=True, push_id="new")
+    changed = msgspec.structs.replace(
+        entry, monitor=monitor("Mail"), updated_ms=NOON + 5, paused=True, push_id="new", target_ms=NOON + 4
+    )
     await store.replace(changed)
     assert [snapshot.entry for snapshot in await store.load()] == [changed]
 
@@ -83,7 +86,8 @@ async def test_a_heartbeat_comes_back_without_its_phases(store: Store) -> None:
         status_code=503,
         transition=True,
     )
-    await store.append([msgspec.structs.replace(full, phases=Phases(connect_us=5), previous=UP, hold_ms=9000)])
+    unstored = {"phases": Phases(connect_us=5), "previous": UP, "hold_ms": 9000, "certificate": certificate()}
+    await store.append([msgspec.structs.replace(full, **unstored)])
     assert await store.heartbeats(number, limit=10) == [full]
 
 
@@ -196,6 +200,40 @@ async def test_a_resumed_monitor_begins_its_retries_anew(store: Store) -> None:
         ]
     )
     assert [snapshot.state for snapshot in await store.load()] == [State(PENDING, UP, failures=0)]
+
+
+# Certificates
+
+
+async def certificates(store: Store) -> list[SeenCertificate | None]:
+    return [snapshot.certificate for snapshot in await store.load()]
+
+
+async def test_a_monitor_goes_on_with_the_certificate_that_was_seen_last(store: Store) -> None:
+    one, two, three = await add(store, 3)
+    old, new = certificate("aa"), certificate("bb")
+    await store.append([beat(one, NOON, certificate=old), beat(two, NOON + 1, certificate=old), beat(three, NOON)])
+    await store.append([beat(one, NOON + 2), beat(two, NOON + 3, certificate=new)])
+    assert await certificates(store) == [SeenCertificate(old, NOON), SeenCertificate(new, NOON + 3), None]
+
+
+async def test_of_several_certificates_the_newest_stays_in_whatever_order_they_come(store: Store) -> None:
+    (number,) = await add(store)
+    old, new = beat(number, NOON, certificate=certificate("aa")), beat(number, NOON + 1, certificate=certificate("bb"))
+    for batch in ([old, new], [new, old], [old]):
+        await store.append(batch)
+        assert await certificates(store) == [SeenCertificate(certificate("bb"), NOON + 1)]
+
+
+async def test_a_certificate_of_an_earlier_target_does_not_come_back(store: Store) -> None:
+    entry = await store.add(monitor(), now_ms=NOON, push_id=None)
+    await store.append([beat(entry.number, NOON, certificate=certificate("aa"))])
+    await store.replace(msgspec.structs.replace(entry, target_ms=NOON + 2))
+    assert await certificates(store) == [None]
+    await store.append([beat(entry.number, NOON + 1, certificate=certificate("bb"))])  # it was on its way
+    assert await certificates(store) == [None]
+    await store.append([beat(entry.number, NOON + 2, certificate=certificate("aa"))])
+    assert await certificates(store) == [SeenCertificate(certificate("aa"), NOON + 2)]
 
 
 # Statistics
