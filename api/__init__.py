@@ -4,11 +4,27 @@ Imports go one way, api -> store -> engine; inside this folder from the top of t
 
     app          puts it together: routes, the gate every request passes, error answers
     server       sockets, connections, shutdown
-    monitors, heartbeats, stats, sessions, health, live   the routes; live is the WebSocket
-    gate         who is asking, and whether they may ask that often
-    auth         tokens, sessions, the first user
+    monitors, heartbeats, stats, health, live   the routes; live is the WebSocket
+    status_pages, incidents, export   more of them
+    public_page  what the public sees, and keeping it
+    incident_rules, references   what an incident may be; monitors that bodies name
+    reference    the OpenAPI document, and the page that shows it
+    openapi      the document, made of what the routes say
+    schemas      and of the types that they name
+    pages        HTML from the templates beside it
+    monitor_models, channel_models   monitors and channels as JSON, each type with its own fields
+    record_models    what both are made with
+    access       puts together what knows people
+    sessions, totp, users, keys, workspaces, audit   the routes about people
+    myself       the user behind a request
+    gate         who is asking, whether they may ask that often, and whether they may ask for that
+    auditor      writes the audit log
+    credentials  passwords, one-time passwords, and how often they may be tried
+    auth, keyring    tokens, sessions, the first user; API keys in memory
+    identity     who somebody is, what they may do, and who is told when that ends
     passwords    hashing, in worker threads
     limits       the rate-limit rules: values and an injected time, no clock
+    describe     what each route says of itself: whom it lets in, what goes in and out
     bodies       what comes in: JSON bodies and query values, checked field by field
     shapes       what goes out: records as the JSON of the API reference
     errors       the one shape of every error

@@ -9,22 +9,35 @@ from quart import Response
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from peekaping.api import gate, health, heartbeats, live, monitors, sessions, stats
-from peekaping.api.auth import Sessions
+from peekaping.api import (
+    access,
+    channels,
+    export,
+    health,
+    heartbeats,
+    incidents,
+    live,
+    monitors,
+    public_page,
+    reference,
+    stats,
+    status_pages,
+)
 from peekaping.api.errors import ApiError, translate
-from peekaping.api.limits import LoginLimits
 from peekaping.api.settings import ApiSettings
 from peekaping.api.shapes import reply
 from peekaping.engine.engine import Engine, utc_ms
 from peekaping.engine.errors import EngineError
-from peekaping.store.accounts import Accounts
+from peekaping.store.database import Database
+from peekaping.store.incidents import Incidents
+from peekaping.store.status_pages import StatusPages
 
 LARGEST_BODY = 1024 * 1024
 
 
 async def create_app(
     engine: Engine,
-    accounts: Accounts,
+    database: Database,
     settings: ApiSettings,
     *,
     utc_ms: Callable[[], int] = utc_ms,
@@ -33,29 +46,35 @@ async def create_app(
     """The app, ready to be served. It needs no lifespan events.
 
     Args:
+      database: where the API keeps what is its own: accounts, status pages, incidents.
       utc_ms: the wall clock, in milliseconds since the epoch.
       stopping: set when the server stops; WebSockets then close with 1001.
 
     Raises:
       StoreFailed: when the database cannot be read.
     """
-    logins = await Sessions.load(accounts, utc_ms())
-    limits = LoginLimits((email.casefold(), address) for email, address in await accounts.known_addresses())
+    pages, found_incidents = StatusPages(database), Incidents(database)
+    public = public_page.PublicPages(engine, pages, found_incidents, utc_ms)
     app = QuartTrio("peekaping.api", static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=LARGEST_BODY, PROPAGATE_EXCEPTIONS=False)
     app.url_map.merge_slashes = False  # it answers with a redirect, in HTML
     for kind in (ApiError, EngineError, HTTPException, trio.ClosedResourceError):
         app.register_error_handler(kind, _answer)
-    gate.install(app, logins, settings, utc_ms)
+    identify, endings = await access.install(app, engine, database, settings, utc_ms)
     health.install(app, engine)
     for routes in (
-        sessions.routes(accounts, logins, limits, utc_ms),
         monitors.routes(engine),
         heartbeats.routes(engine, utc_ms),
+        channels.routes(engine),
         stats.routes(engine),
+        export.routes(engine),
+        incidents.routes(engine, found_incidents, utc_ms),
+        status_pages.routes(engine, pages, public, utc_ms),
     ):
         app.register_blueprint(routes, url_prefix="/api/v1")
-    app.register_blueprint(live.routes(engine, logins, settings.ws_per_user, utc_ms, stopping))
+    reference.install(app)
+    public_page.install(app, public)
+    app.register_blueprint(live.routes(engine, identify, endings, settings.ws_per_user, utc_ms, stopping))
     return app
 
 

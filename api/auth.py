@@ -1,9 +1,9 @@
-"""Who a request comes from: access tokens, refresh tokens, sessions, and the first user.
+"""Logins: access tokens, refresh tokens, sessions, and the first user.
 
 A login opens a session. Its refresh token is random, stored hashed, good for 30 days and for one use: each use gives a new one,
 and using an old one again ends the session, because then somebody has a copy. Its access tokens are signed, live 15 minutes
-and are checked without the database; so that the end of a session ends them too, the sessions that ended within the last
-15 minutes are kept in memory.
+and are checked without the database, the user's rights included; so that the end of a session ends them too, the sessions
+that ended within the last 15 minutes are kept in memory. Whoever gets other rights has to log in again.
 """
 
 from __future__ import annotations
@@ -11,32 +11,23 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jwt
-import trio
 
 from peekaping.api.errors import Unauthorized
+from peekaping.api.identity import Endings, Identity
 from peekaping.api.passwords import hash_password, make_password
 from peekaping.api.settings import ApiSettings
 from peekaping.engine.engine import utc_ms
-from peekaping.store.accounts import Accounts, Rotation, User
+from peekaping.store.accounts import Accounts, Role, Rotation, User
 
 log = logging.getLogger(__name__)
 
 ACCESS_MS = 15 * 60_000
 REFRESH_MS = 30 * 86_400_000
 DEFAULT_EMAIL = "admin@localhost"
-
-
-class Identity(NamedTuple):
-    """Somebody who is logged in, until `expires_ms`."""
-
-    user: int
-    session: str
-    expires_ms: int
 
 
 class Tokens(NamedTuple):
@@ -47,22 +38,30 @@ class Tokens(NamedTuple):
 class Sessions:
     """Opens, renews and ends sessions, and knows whom a token belongs to."""
 
-    def __init__(self, accounts: Accounts, key: bytes, ended: list[str], now_ms: int) -> None:
+    def __init__(self, accounts: Accounts, endings: Endings, key: bytes, ended: list[str], now_ms: int) -> None:
         self._accounts = accounts
+        self._endings = endings
         self._key = key
         self._ended = dict.fromkeys(ended, now_ms)
         """Sessions that may still have living access tokens, with the time of their end, oldest first."""
-        self._watchers: dict[str, set[trio.Event]] = {}
 
     @classmethod
-    async def load(cls, accounts: Accounts, now_ms: int) -> Sessions:
+    async def load(cls, accounts: Accounts, endings: Endings, now_ms: int) -> Sessions:
         ended = await accounts.ended_sessions(now_ms - ACCESS_MS)
-        return cls(accounts, await accounts.secret("access-tokens"), ended, now_ms)
+        return cls(accounts, endings, await accounts.secret("access-tokens"), ended, now_ms)
 
     async def open(self, user: User, address: str, now_ms: int) -> Tokens:
+        """A new session of a user whose password was right.
+
+        Raises:
+          Unauthorized: the user was changed meanwhile; what is opened from here on, such a change ends.
+        """
         secret = secrets.token_urlsafe(32)
         session = await self._accounts.open_session(user.id, address, _hash(secret), now_ms, now_ms + REFRESH_MS)
-        return self._tokens(user.id, session, secret, now_ms)
+        if await self._accounts.user(user.id) != user:
+            await self._accounts.end_session(session, now_ms)
+            raise Unauthorized("This user was changed a moment ago; log in again")
+        return self._tokens(user, session, secret, now_ms)
 
     async def renew(self, refresh_token: str, now_ms: int) -> tuple[Tokens, User]:
         """New tokens for a refresh token, which is used up by it.
@@ -76,21 +75,25 @@ class Sessions:
             session, _hash(old), _hash(new), now_ms, now_ms + REFRESH_MS
         )
         if rotation is Rotation.REUSED:
-            self._ends(session, now_ms)
+            self._ends([session], now_ms)
             raise Unauthorized("This refresh token was used before, so its session has been ended; log in again")
         user = await self._accounts.user(user_id) if user_id is not None else None
         if user is None:
             raise Unauthorized("This refresh token is not valid any more; log in again")
-        return self._tokens(user.id, session, new, now_ms), user
+        return self._tokens(user, session, new, now_ms), user
 
     async def end(self, identity: Identity, now_ms: int) -> None:
-        self._ends(identity.session, now_ms)
         await self._accounts.end_session(identity.session, now_ms)
+        self._ends([identity.session], now_ms)
 
     async def end_all(self, identity: Identity, now_ms: int) -> None:
         """End all the user's sessions."""
-        for session in await self._accounts.end_sessions(identity.user, now_ms):
-            self._ends(session, now_ms)
+        self.ended(identity.user, await self._accounts.end_sessions(identity.user, now_ms), now_ms)
+
+    def ended(self, user: int, sessions: Iterable[str], now_ms: int) -> None:
+        """These sessions of a user have been ended in the database; all the user's sockets are closed, those of API keys too."""
+        self._ends(sessions, now_ms)
+        self._endings.user(user)
 
     def identify(self, access_token: str, now_ms: int) -> Identity:
         """Whose token it is.
@@ -104,9 +107,16 @@ class Sessions:
                 access_token,
                 self._key,
                 algorithms=["HS256"],
-                options={"require": ["exp", "sub", "sid"], "verify_exp": False, "verify_iat": False},
+                options={"require": ["exp", "sub", "sid", "wsp", "rol"], "verify_exp": False, "verify_iat": False},
             )
-            identity = Identity(int(claims["sub"]), str(claims["sid"]), int(claims["exp"]) * 1000)
+            identity = Identity(
+                user=int(claims["sub"]),
+                session=str(claims["sid"]),
+                expires_ms=int(claims["exp"]) * 1000,
+                workspace=int(claims["wsp"]),
+                role=Role(claims["rol"]),
+                operator=claims.get("opr", False),
+            )
         except (jwt.InvalidTokenError, ValueError) as error:
             raise Unauthorized("This is not a valid access token") from error
         if identity.expires_ms <= now_ms:
@@ -115,30 +125,20 @@ class Sessions:
             raise Unauthorized("This session has ended; log in again")
         return identity
 
-    @contextmanager
-    def watch(self, identity: Identity) -> Iterator[trio.Event]:
-        """An event that is set when the identity's session ends."""
-        event = trio.Event()
-        watchers = self._watchers.setdefault(identity.session, set())
-        watchers.add(event)
-        try:
-            yield event
-        finally:
-            watchers.discard(event)
-            if not watchers:
-                self._watchers.pop(identity.session, None)
-
-    def _ends(self, session: str, now_ms: int) -> None:
+    def _ends(self, sessions: Iterable[str], now_ms: int) -> None:
         for old in [key for key, ended_ms in self._ended.items() if ended_ms <= now_ms - ACCESS_MS]:
             del self._ended[old]
-        self._ended[session] = now_ms
-        for event in self._watchers.get(session, ()):
-            event.set()
+        for session in sessions:
+            self._ended[session] = now_ms
+            self._endings.session(session)
 
-    def _tokens(self, user: int, session: str, secret: str, now_ms: int) -> Tokens:
+    def _tokens(self, user: User, session: str, secret: str, now_ms: int) -> Tokens:
         claims: dict[str, Any] = {
-            "sub": str(user),
+            "sub": str(user.id),
             "sid": session,
+            "wsp": user.workspace,
+            "rol": user.role,
+            "opr": user.operator,
             "iat": now_ms // 1000,
             "exp": (now_ms + ACCESS_MS) // 1000,
         }

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
 import trio
 from werkzeug.exceptions import HTTPException
 
-from peekaping.engine.errors import Invalid, NoSuchMonitor, Overloaded, Stopped
+from peekaping.engine.errors import Invalid, NameTaken, NoSuchChannel, NoSuchMonitor, Overloaded, Stopped
 from peekaping.engine.ports import StoreFailed
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,16 @@ MESSAGES = {
 }
 
 
+class RefusalShape(TypedDict):
+    code: str
+    message: str
+    details: dict[str, list[str]]
+
+
+class ErrorShape(TypedDict):
+    error: RefusalShape
+
+
 class ApiError(Exception):
     """A refusal, as the client will see it."""
 
@@ -61,7 +71,7 @@ class ApiError(Exception):
         self.details = dict(details or {})
         self.headers = dict(headers or {})
 
-    def shape(self) -> dict[str, Any]:
+    def shape(self) -> RefusalShape:
         return {"code": self.code, "message": self.message, "details": self.details}
 
 
@@ -85,8 +95,10 @@ def translate(error: Exception) -> ApiError:
             return error
         case Invalid():
             return ApiError(422, error.message, details=error.errors)
-        case NoSuchMonitor():
+        case NoSuchMonitor() | NoSuchChannel():
             return ApiError(404, str(error))
+        case NameTaken():
+            return ApiError(409, str(error), details={"name": [str(error)]})
         case Overloaded():
             return too_many("More pushes are waiting for this monitor than it can take", 1000)
         case Stopped() | trio.ClosedResourceError():  # the latter from a database that is closed already

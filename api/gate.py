@@ -1,11 +1,12 @@
-"""What every request passes: who is it, may they ask that often, may they ask at all.
+"""What every request passes: who is it, may they ask that often, may they ask for this; and the audit log's entry of a change.
 
-Everything is closed unless its endpoint is in `OPEN`, so that a new route cannot be left open by forgetting a line.
+Whom a route lets in stands beside it (`describe.py`). One that does not say is for operators alone, so that none is left open by
+forgetting a line; so is the rule here that one workspace's monitors are not there for another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
@@ -13,18 +14,35 @@ from quart import Response, g, request
 from quart_trio import QuartTrio
 from werkzeug.datastructures import Headers
 
-from peekaping.api.auth import Identity, Sessions
+from peekaping.api.auditor import Auditor
+from peekaping.api.describe import OPEN, OPERATOR, READ, description_of
 from peekaping.api.errors import Unauthorized, too_many
+from peekaping.api.identity import LOOKING, Identity, refusal
 from peekaping.api.limits import RateLimits
 from peekaping.api.settings import ApiSettings
+from peekaping.engine.engine import Engine
+from peekaping.engine.errors import NoSuchMonitor
 
-OPEN = frozenset({"sessions.login", "sessions.refresh", "heartbeats.push", "health", "health_v1"})
-"""Endpoints that need no login."""
+Identify = Callable[[str, int], Awaitable[Identity]]
+"""Whose a token or an API key is at a time; raises Unauthorized."""
+
+PREFIX = "/api/v1"
+LONGEST_TARGET = 200
+"""Characters of a path in the audit log; those of paths that lead somewhere are fewer."""
+OF_A_MONITOR = f"{PREFIX}/monitors/<id>"
 UNCOUNTED = frozenset({"heartbeats.push", "health", "health_v1"})
 """Endpoints outside the rate limits: pushes have their own, health is asked by load balancers."""
+PUBLIC_PAGES = frozenset({"status_pages.show", "status_page"})
 
 
-def install(app: QuartTrio, sessions: Sessions, settings: ApiSettings, utc_ms: Callable[[], int]) -> None:
+def install(
+    app: QuartTrio,
+    identify: Identify,
+    engine: Engine,
+    auditor: Auditor,
+    settings: ApiSettings,
+    utc_ms: Callable[[], int],
+) -> None:
     """Put the gate before every route of the app, and the rate-limit headers on every answer."""
     limits = RateLimits(settings.rate_limit_per_hour, settings.rate_limit_per_minute)
 
@@ -32,23 +50,39 @@ def install(app: QuartTrio, sessions: Sessions, settings: ApiSettings, utc_ms: C
         now_ms = utc_ms()
         endpoint = request.endpoint
         g.address = client_address(request.scope, request.headers, settings.trusted_proxies)
-        identity, refusal = None, Unauthorized("Log in, and send the access token as Authorization: Bearer")
+        identity, why_not = None, Unauthorized("Log in, and send the access token as Authorization: Bearer")
         token = token_of(request.headers)
         if token is not None:
             try:
-                identity = sessions.identify(token, now_ms)
+                identity = await identify(token, now_ms)
             except Unauthorized as error:
-                refusal = error
+                why_not = error
         if endpoint not in UNCOUNTED:
-            ruling = limits.take(f"user-{identity.user}" if identity else network_of(g.address), now_ms)
+            ruling = limits.take(_counted_as(identity, endpoint, g.address), now_ms)
             if ruling is not None:
                 g.standing = ruling.shown
                 if ruling.refused_until_ms is not None:
                     raise too_many("Too many requests", ruling.refused_until_ms - now_ms)
-        # Where no route matches, the 404 or 405 that is coming says more than a 401.
-        if identity is None and endpoint is not None and endpoint not in OPEN:
-            raise refusal
         g.identity = identity
+        if endpoint is None:
+            return  # the 404 or 405 that is coming says more than a 401
+        description = description_of(app.view_functions[endpoint])
+        needs = OPERATOR if description is None else description.needs
+        if needs is OPEN:
+            return
+        if identity is None:
+            raise why_not
+        if (forbidden := refusal(identity, needs, request.method)) is not None:
+            raise forbidden
+        rule = str(request.url_rule)
+        if rule.startswith(OF_A_MONITOR):
+            id = (request.view_args or {})["id"]
+            if engine.get(id).entry.workspace != identity.workspace:
+                raise NoSuchMonitor(f"There is no monitor {id[:40]}")
+        if request.method not in LOOKING and needs is not READ:
+            action = f"{request.method} {rule.removeprefix(PREFIX)}"
+            target = request.path.removeprefix(PREFIX)[:LONGEST_TARGET]
+            g.audit_entry = await auditor.begin(identity, g.address, action, target, now_ms)
 
     async def leave(response: Response) -> Response:
         response.headers["Cache-Control"] = "no-store"
@@ -58,14 +92,23 @@ def install(app: QuartTrio, sessions: Sessions, settings: ApiSettings, utc_ms: C
             response.headers["X-RateLimit-Limit"] = str(standing.limit)
             response.headers["X-RateLimit-Remaining"] = str(standing.remaining)
             response.headers["X-RateLimit-Reset"] = str(-(-standing.reset_ms // 1000))
+        if "audit_entry" in g:
+            await auditor.finish(g.audit_entry, response)
         return response
 
     app.before_request(enter)
     app.after_request(leave)
 
 
+def _counted_as(identity: Identity | None, endpoint: str | None, address: str) -> str:
+    if identity is not None:
+        return f"user-{identity.user}"
+    # Apart: whoever looks at a page that is open to everybody must be able to log in as well.
+    return f"page-{network_of(address)}" if endpoint in PUBLIC_PAGES else network_of(address)
+
+
 def identity() -> Identity:
-    """Who sent the present request; only for endpoints that are not in `OPEN`."""
+    """Who sent the present request; only for routes that are not OPEN."""
     found = g.identity
     assert isinstance(found, Identity)
     return found

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 from msgspec import Meta, Struct, field
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from peekaping.api.bodies import Instant, json_object, query, read
+from peekaping.api.describe import OPEN, READ, described
 from peekaping.api.errors import ApiError, too_many
 from peekaping.api.limits import MINUTE_MS, PUSHES_PER_MINUTE, Counter
-from peekaping.api.shapes import heartbeat_shape, reply
+from peekaping.api.shapes import HeartbeatShape, heartbeat_shape, reply
 from peekaping.engine.engine import Engine
 from peekaping.engine.records import Status
 
@@ -30,11 +31,20 @@ class Push(Struct):
     """Milliseconds."""
 
 
+class HistoryShape(TypedDict):
+    heartbeats: list[HeartbeatShape]
+
+
+class PushedShape(TypedDict):
+    ok: Literal[True]
+
+
 def routes(engine: Engine, utc_ms: Callable[[], int]) -> Blueprint:
     blueprint = Blueprint("heartbeats", __name__)
     pushes = Counter(PUSHES_PER_MINUTE, MINUTE_MS)
 
     @blueprint.get("/monitors/<id>/heartbeats")
+    @described("List a monitor's heartbeats", needs=READ, query=History, answers={200: HistoryShape})
     async def history(id: str) -> Response:
         asked = query(History)
         if asked.from_ms is not None and asked.to_ms is not None and asked.from_ms > asked.to_ms:
@@ -43,6 +53,7 @@ def routes(engine: Engine, utc_ms: Callable[[], int]) -> Blueprint:
         return reply({"heartbeats": [heartbeat_shape(heartbeat) for heartbeat in found]})
 
     @blueprint.route("/push/<push_id>", methods=["GET", "POST"])
+    @described("Send a push", needs=OPEN, body=Push, query=Push, answers={200: PushedShape})
     async def push(push_id: str) -> Response:
         if request.method == "HEAD":  # routed with GET; a link preview is no sign of life
             raise MethodNotAllowed(["GET", "POST"])

@@ -147,9 +147,13 @@ class LoginLimits:
             counter.take(key, now_ms)
         return Attempt(account, address, known, None)
 
-    def succeeded(self, attempt: Attempt) -> None:
+    def give_back(self, attempt: Attempt) -> None:
+        """It was no failure after all."""
         for counter, key in self._counters(attempt.account, attempt.address, attempt.known):
             counter.give_back(key)
+
+    def succeeded(self, attempt: Attempt) -> None:
+        self.give_back(attempt)
         self._remember(_pair(attempt.account, attempt.address))
 
     def _remember(self, pair: str) -> None:

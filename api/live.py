@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -19,14 +19,14 @@ import trio
 from quart import Blueprint, websocket
 
 from peekaping.api import gate
-from peekaping.api.auth import Identity, Sessions
 from peekaping.api.bodies import object_of, read
+from peekaping.api.describe import OPEN, described
 from peekaping.api.errors import ApiError, Unauthorized
-from peekaping.api.shapes import iso
+from peekaping.api.identity import Endings, Identity
 from peekaping.engine.engine import Engine
 from peekaping.engine.errors import NoSuchMonitor
 from peekaping.engine.hub import Lagged, Subscription
-from peekaping.engine.records import Heartbeat
+from peekaping.engine.records import Heartbeat, iso
 
 AUTHENTICATE_WITHIN_S = 10.0
 GOING_AWAY = 1001
@@ -54,19 +54,25 @@ class Subscribe(msgspec.Struct):
 
 
 def routes(
-    engine: Engine, sessions: Sessions, per_user: int, utc_ms: Callable[[], int], stopping: trio.Event
+    engine: Engine,
+    identify: gate.Identify,
+    endings: Endings,
+    per_user: int,
+    utc_ms: Callable[[], int],
+    stopping: trio.Event,
 ) -> Blueprint:
     blueprint = Blueprint("live", __name__)
     open_sockets: Counter[int] = Counter()
 
     @blueprint.websocket("/ws")
+    @described("Follow events as they happen", needs=OPEN, answers={})
     async def live() -> None:
         _refuse_other_sites()
         await websocket.accept()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_until_stopping, stopping)
-                client = Client(engine, sessions, utc_ms, await _first_identity(sessions, utc_ms))
+                client = Client(engine, identify, endings, utc_ms, await _first_identity(identify, utc_ms))
                 with _place(open_sockets, client.identity.user, per_user):
                     await client.run()
         except* Closing as closings:
@@ -79,14 +85,22 @@ def routes(
 class Client:
     """One authenticated connection. Its tasks end by `Closing` or by being cancelled."""
 
-    def __init__(self, engine: Engine, sessions: Sessions, utc_ms: Callable[[], int], identity: Identity) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        identify: gate.Identify,
+        endings: Endings,
+        utc_ms: Callable[[], int],
+        identity: Identity,
+    ) -> None:
         self._engine = engine
-        self._sessions = sessions
+        self._identify = identify
+        self._endings = endings
         self._utc_ms = utc_ms
         self.identity = identity
 
     async def run(self) -> None:
-        with self._engine.subscribe() as subscription:
+        with self._engine.subscribe(workspace=self.identity.workspace) as subscription:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._until_logged_out)
                 nursery.start_soon(self._listen, subscription)
@@ -97,7 +111,7 @@ class Client:
         async for item in subscription:
             if isinstance(item, Lagged):
                 await _send({"type": "lagged", "data": {"dropped": item.dropped}})
-            elif subscription.monitors is None or item.monitor in subscription.monitors:
+            elif subscription.is_about(item):
                 for message in messages_of(item):
                     await websocket.send(message)
         raise Closing(TOO_SLOW, "too slow for the events subscribed to")
@@ -105,19 +119,20 @@ class Client:
     async def _listen(self, subscription: Subscription) -> NoReturn:
         while True:
             try:
-                await _send(self._answer(await _message(), subscription))
+                await _send(await self._answer(await _message(), subscription))
             except ApiError as error:
                 await _send({"type": "error", "error": error.shape()})
 
-    def _answer(self, message: dict[str, Any], subscription: Subscription) -> dict[str, Any]:
+    async def _answer(self, message: dict[str, Any], subscription: Subscription) -> dict[str, Any]:
         match message.pop("type", None):
             case "subscribe":
                 wanted = read(Subscribe, message, "Invalid subscription").monitors
-                subscription.monitors = None if wanted is None else frozenset(map(self._number, wanted))
+                subscription.narrow(None if wanted is None else [self._number(id) for id in wanted])
                 return {"type": "subscribed", "monitors": wanted}
             case "auth":
                 # A connection outlives its access token when the client sends the next one in time.
-                identity = self._sessions.identify(read(Auth, message, "Invalid authentication").token, self._utc_ms())
+                token = read(Auth, message, "Invalid authentication").token
+                identity = await self._identify(token, self._utc_ms())
                 if identity[:2] != self.identity[:2]:
                     raise Unauthorized("This token is of another session; open another connection for it")
                 self.identity = identity
@@ -126,15 +141,14 @@ class Client:
                 raise ApiError(400, "Unknown message type; there are auth and subscribe", code="UNKNOWN_TYPE")
 
     def _number(self, id: str) -> int:
-        try:
-            return self._engine.get(id).entry.number
-        except NoSuchMonitor:
-            raise ApiError(
-                422, "Invalid subscription", details={"monitors": [f"There is no monitor {id[:40]}"]}
-            ) from None
+        with suppress(NoSuchMonitor):
+            entry = self._engine.get(id).entry
+            if entry.workspace == self.identity.workspace:
+                return entry.number
+        raise ApiError(422, "Invalid subscription", details={"monitors": [f"There is no monitor {id[:40]}"]})
 
     async def _until_logged_out(self) -> NoReturn:
-        with self._sessions.watch(self.identity) as ended:
+        with self._endings.watch(self.identity) as ended:
             while (left_ms := self.identity.expires_ms - self._utc_ms()) > 0:
                 with trio.move_on_after(left_ms / 1000):
                     await ended.wait()
@@ -164,7 +178,7 @@ def messages_of(heartbeat: Heartbeat) -> tuple[str, ...]:
     return tuple(messages)
 
 
-async def _first_identity(sessions: Sessions, utc_ms: Callable[[], int]) -> Identity:
+async def _first_identity(identify: gate.Identify, utc_ms: Callable[[], int]) -> Identity:
     """Who has connected: by a header of the handshake, else by the first message."""
     try:
         token = gate.token_of(websocket.headers)
@@ -176,7 +190,7 @@ async def _first_identity(sessions: Sessions, utc_ms: Callable[[], int]) -> Iden
                 token = read(Auth, message, "Invalid authentication").token
         if token is None:
             raise Closing(NOT_AUTHENTICATED, f"no authentication within {AUTHENTICATE_WITHIN_S:g} s")
-        return sessions.identify(token, utc_ms())
+        return await identify(token, utc_ms())
     except ApiError as error:
         raise Closing(NOT_AUTHENTICATED, error.message[:100]) from error
 

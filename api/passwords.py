@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import secrets
+from typing import Annotated
 
 import trio
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from msgspec import Meta
 
 from peekaping.api.errors import too_many
 
@@ -17,6 +19,8 @@ _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 _NOBODY = _hasher.hash(secrets.token_urlsafe())
 """Checked where there is no such user, so that an answer takes the same time whether the e-mail is known or not."""
 
+NewPassword = Annotated[str, Meta(min_length=8, max_length=1000, description="a text of 8 to 1000 characters")]
+"""Length is what counts (NIST SP 800-63B, 5.1.1.2): no rules about digits and signs."""
 MOST_WAITING = 20
 """In one lane: about two seconds' worth. Beyond it a login is sent away at once."""
 

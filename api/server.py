@@ -108,6 +108,15 @@ def _advice(error: OSError) -> str:
             return f"{error.strerror}; choose another host or port"
 
 
+class Connection(TCPServer):
+    """Hypercorn's, which keeps a connection that its client has closed until `IDLE_S`: a thousand short ones would be all there
+    may be."""
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()
+
+
 async def serve(
     app: QuartTrio,
     sockets: list[socket.socket],
@@ -133,7 +142,7 @@ async def serve(
             return
         open_streams.add(stream)
         try:
-            await TCPServer(wrapped, config, context, ConnectionState({}), cast(Any, stream))
+            await Connection(wrapped, config, context, ConnectionState({}), cast(Any, stream))
         except Exception as error:  # a group, as a rule
             # One line: whoever finds an input that does this can do it a thousand times a second.
             log.warning("a connection failed, the others go on: %r", error)

@@ -1,24 +1,108 @@
-"""What goes out: the engine's records as the JSON of the API reference."""
+"""What goes out: the engine's records as the JSON of the API reference.
+
+The shapes are TypedDicts: mypy holds the functions to them, the OpenAPI document is made of them, and encoding a list of them
+costs what a list of plain dicts costs.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import msgspec
+from msgspec import Meta
 from quart import Response
 
 from peekaping.engine.accounting import Bucket
 from peekaping.engine.certificate import SeenCertificate
 from peekaping.engine.engine import Overview, utc_ms
 from peekaping.engine.monitor import fields_of
-from peekaping.engine.records import Heartbeat, Snapshot, Status
+from peekaping.engine.records import Heartbeat, Snapshot, Status, iso
 from peekaping.engine.sketch import percentile
 from peekaping.store.accounts import User
 
 SHOWN_ONLY = ("lastMessage", "responseTime", "certificate")
 """Fields of a monitor that are shown beyond those which an update knows to ignore."""
+
+
+Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""UTC, as `iso` writes it."""
+Milliseconds = Annotated[int, Meta(ge=0, description="milliseconds")]
+Count = Annotated[int, Meta(ge=0)]
+Percent = Annotated[float, Meta(ge=0, le=100, description="percent")]
+
+
+class CertificateShape(TypedDict):
+    subject: str
+    issuer: str
+    names: tuple[str, ...]
+    notBefore: Time
+    notAfter: Time
+    daysLeft: Annotated[int, Meta(description="as of now; negative when it is over")]
+    fingerprint: Annotated[str, Meta(description="SHA-256, in hex")]
+    serialNumber: Annotated[str, Meta(description="in hex")]
+    since: Annotated[str, Meta(description="when it was first seen", extra_json_schema={"format": "date-time"})]
+
+
+class HeartbeatShape(TypedDict):
+    id: str
+    monitorId: str
+    status: Status
+    responseTime: Milliseconds | None
+    statusCode: int | None
+    message: str
+    reason: Annotated[str | None, Meta(description="the message in one word, for programs; null where all is well")]
+    timestamp: Time
+
+
+class UserShape(TypedDict):
+    id: str
+    email: str
+    name: str
+
+
+class Spent(TypedDict):
+    """Milliseconds."""
+
+    up: Count
+    down: Count
+    unknown: Count
+    paused: Count
+
+
+class StatsShape(TypedDict):
+    period: str
+    uptime: Percent | None
+    avgResponseTime: Milliseconds | None
+    minResponseTime: Milliseconds | None
+    maxResponseTime: Milliseconds | None
+    p50ResponseTime: Milliseconds | None
+    p95ResponseTime: Milliseconds | None
+    p99ResponseTime: Milliseconds | None
+    totalChecks: Count
+    failedChecks: Count
+    time: Spent
+
+
+Uptime = TypedDict("Uptime", {"24h": Percent | None, "7d": Percent | None, "30d": Percent | None})
+
+
+class OverviewShape(TypedDict):
+    totalMonitors: Count
+    monitorsUp: Count
+    monitorsDown: Count
+    monitorsPending: Count
+    monitorsUnknown: Count
+    monitorsPaused: Count
+    avgResponseTime: Milliseconds | None
+    totalChecks: Count
+    uptime: Uptime
+
+
+class PaginationShape(TypedDict):
+    page: Count
+    limit: Count
+    total: Count
+    pages: Count
 
 
 def reply(value: Any, status: int = 200) -> Response:
@@ -30,17 +114,6 @@ def nothing() -> Response:
     response = Response(b"", 204)
     del response.headers["Content-Type"], response.headers["Content-Length"]
     return response
-
-
-def iso(at_ms: int) -> str:
-    """UTC with millisecond digits: 2024-01-20T10:30:00.000Z."""
-    return f"{_second(at_ms // 1000)}.{at_ms % 1000:03}Z"
-
-
-@lru_cache(1024)
-def _second(at: int) -> str:
-    # Thousands of heartbeats share a second; formatting it costs ten times what the cache does.
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def monitor_shape(snapshot: Snapshot) -> dict[str, Any]:
@@ -61,7 +134,7 @@ def monitor_shape(snapshot: Snapshot) -> dict[str, Any]:
     return shape
 
 
-def certificate_shape(seen: SeenCertificate) -> dict[str, Any]:
+def certificate_shape(seen: SeenCertificate) -> CertificateShape:
     certificate = seen.certificate
     return {
         "subject": certificate.subject,
@@ -76,7 +149,7 @@ def certificate_shape(seen: SeenCertificate) -> dict[str, Any]:
     }
 
 
-def heartbeat_shape(heartbeat: Heartbeat) -> dict[str, Any]:
+def heartbeat_shape(heartbeat: Heartbeat) -> HeartbeatShape:
     return {
         "id": heartbeat.id,
         "monitorId": heartbeat.monitor_id,
@@ -89,11 +162,11 @@ def heartbeat_shape(heartbeat: Heartbeat) -> dict[str, Any]:
     }
 
 
-def user_shape(user: User) -> dict[str, Any]:
+def user_shape(user: User) -> UserShape:
     return {"id": f"user-{user.id}", "email": user.email, "name": user.name}
 
 
-def stats_shape(period: str, bucket: Bucket) -> dict[str, Any]:
+def stats_shape(period: str, bucket: Bucket) -> StatsShape:
     return {
         "period": period,
         "uptime": bucket.uptime,
@@ -109,7 +182,7 @@ def stats_shape(period: str, bucket: Bucket) -> dict[str, Any]:
     }
 
 
-def overview_shape(overview: Overview) -> dict[str, Any]:
+def overview_shape(overview: Overview) -> OverviewShape:
     def count(status: Status) -> int:
         return overview.by_status.get(status, 0)
 
@@ -128,3 +201,7 @@ def overview_shape(overview: Overview) -> dict[str, Any]:
 
 def whole(milliseconds: float | None) -> int | None:
     return None if milliseconds is None else round(milliseconds)
+
+
+def pagination(page: int, limit: int, total: int) -> PaginationShape:
+    return {"page": page, "limit": limit, "total": total, "pages": -(-total // limit)}

@@ -12,8 +12,9 @@ Imports go one way, api -> store -> engine; inside this folder from the top of t
     timekeeper   wakes thousands of sleeping actors with one timer
     probes/      one file for each kind of monitor, and the registry
     net/         names, the egress guard, connecting, TLS
+    alerts/      who is told what: the outbox, the dispatcher, one file for each kind of channel
     memory       a store that keeps all in memory
     ports        what the engine needs of storage
-    schedule, verdict, accounting, sketch   the rules: functions over values, no clock, no socket
-    records, certificate, monitor, secrets, errors   the values
+    schedule, verdict, accounting, outages, report, sketch   the rules: functions over values, no clock, no socket
+    records, certificate, monitor, fields, secrets, errors   the values
 """

@@ -152,8 +152,9 @@ class Runtime:
     async def _check(self, monitor: Monitor) -> None:
         services, counters = self.services, self.services.counters
         timeout_s, interval_s = monitor.timeout_ms / 1000, monitor.interval / 1000
-        first = trio.current_time() + until_slot_ms(self.entry.number, monitor.interval, services.utc_ms()) / 1000
-        due = trio.current_time() if self.check_now else first
+        now = trio.current_time()
+        first = now + until_slot_ms(self.entry.number, monitor.interval, services.utc_ms()) / 1000
+        due = now if self.check_now else first
         self.check_now = False  # a restart after a crash keeps its slot
         alarm = Alarm(services.timekeeper)
         probe: Probe | None = None
@@ -162,8 +163,10 @@ class Runtime:
                 await alarm.sleep_until(due)
                 if probe is None:  # no sooner: ten thousand at once would hold up the first checks
                     probe = prepare(monitor, services.network)
-                counters.late_ms[min(1000, int((trio.current_time() - due) * 1000))] += 1
-                self.conclude(await _probe_within(timeout_s, probe, counters))
+                woken = trio.current_time()
+                counters.late_ms[min(1000, int((woken - due) * 1000))] += 1
+                # Not since it was due: a check that ended after the next was due is followed by it at once.
+                self.conclude(await _probe_within(timeout_s, probe, counters, woken_late_s=woken - max(due, now)))
                 now = trio.current_time()
                 if self.state.failures:
                     due = retry_due(monitor.retry_interval_ms / 1000, due, now)
@@ -200,7 +203,7 @@ class Runtime:
             expected += monitor.retry_interval_ms / 1000 if self.state.failures else interval_s
 
 
-async def _probe_within(timeout_s: float, probe: Probe, counters: Counters) -> Outcome:
+async def _probe_within(timeout_s: float, probe: Probe, counters: Counters, woken_late_s: float = 0.0) -> Outcome:
     """Run a probe under one deadline. A timeout is the target's failure, a bug or starvation of ours never is."""
     counters.checks += 1
     trace = Trace()
@@ -216,6 +219,9 @@ async def _probe_within(timeout_s: float, probe: Probe, counters: Counters) -> O
     if (late_s := trio.current_time() - deadline) > STARVED_S:
         counters.faults += 1
         return _starved(f"it noticed the timeout {late_s:.1f} s late")
+    if woken_late_s > STARVED_S:  # our loop is behind, so the answer may lie there unseen
+        counters.faults += 1
+        return _starved(f"the check was woken {woken_late_s:.1f} s late")
     if trace.phase == JUDGE:  # the answer was there in time
         counters.faults += 1
         return _starved(f"time was up while {doing}")

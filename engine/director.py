@@ -7,7 +7,8 @@ is carried out whole all the same. A change is stored first, then made: what was
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -18,8 +19,11 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from peekaping.engine.actor import Runtime, Services
+from peekaping.engine.alerts.alerting import Alerting
+from peekaping.engine.alerts.message import Event
 from peekaping.engine.errors import Invalid, NoSuchMonitor, Stopped
-from peekaping.engine.monitor import Monitor, changed_fields
+from peekaping.engine.fields import changed_fields
+from peekaping.engine.monitor import Monitor
 from peekaping.engine.ports import Store
 from peekaping.engine.probes import parse_monitor
 from peekaping.engine.probes.push import PushMonitor
@@ -44,7 +48,9 @@ class Director:
         services: Services,
         supervisor: Supervisor,
         stats: Stats,
+        alerting: Alerting,
         nursery: trio.Nursery,
+        runtimes: dict[int, Runtime],
         snapshots: Iterable[Snapshot],
         min_interval_ms: int,
     ) -> None:
@@ -52,23 +58,31 @@ class Director:
         self._services = services
         self._supervisor = supervisor
         self._stats = stats
+        self._alerting = alerting
         self._nursery = nursery
         self._min_interval_ms = min_interval_ms
         self._send, self._receive = trio.open_memory_channel[Command](0)
-        self._runtimes: dict[int, Runtime] = {}
+        self._runtimes = runtimes
         self._by_push_id: dict[str, int] = {}
+        self._workspaces: defaultdict[int, dict[int, Runtime]] = defaultdict(dict)
         for snapshot in snapshots:
             if (
                 snapshot.entry.paused and snapshot.state.status is not Status.PAUSED
             ):  # killed before its heartbeat was stored
                 snapshot = snapshot._replace(state=paused(snapshot.state))
+            elif not snapshot.entry.paused and snapshot.state.status is Status.PAUSED:  # the same of a resumed one
+                snapshot = snapshot._replace(state=resumed(snapshot.state))
             self._enrol(Runtime(snapshot, services, check_now=False))
 
     # Reading: from memory, at any time.
 
-    def runtimes(self) -> Iterable[Runtime]:
-        """All monitors, oldest first."""
-        return self._runtimes.values()
+    def runtimes(self, workspace: int | None = None) -> Iterable[Runtime]:
+        """All monitors, or a workspace's, oldest first."""
+        return (self._runtimes if workspace is None else self._workspaces[workspace]).values()
+
+    def numbers(self, workspace: int) -> Set[int]:
+        """The numbers of a workspace's monitors; the set changes with them."""
+        return self._workspaces[workspace].keys()
 
     def runtime(self, id: str) -> Runtime:
         """One monitor by id; raises NoSuchMonitor."""
@@ -86,22 +100,22 @@ class Director:
 
     # Changing: what the engine's callers use. Each raises what the command raises, and Stopped.
 
-    async def add(self, data: Monitor | Mapping[str, Any]) -> Snapshot:
+    async def add(self, data: Monitor | Mapping[str, Any], workspace: int) -> Snapshot:
         """Add a monitor and start it."""
         fields = to_builtins(data) if isinstance(data, Monitor) else data
-        return await self._ask(partial(self._add, parse_monitor(fields, min_interval_ms=self._min_interval_ms)))
+        return await self.carry_out(partial(self._add, self._parse(fields, workspace), workspace))
 
     async def update(self, id: str, changes: Mapping[str, Any]) -> Snapshot:
         """Change the given fields."""
-        return await self._ask(partial(self._update, id, changes))
+        return await self.carry_out(partial(self._update, id, changes))
 
     async def set_paused(self, id: str, is_paused: bool) -> Snapshot:
         """Pause or resume; doing it twice is fine."""
-        return await self._ask(partial(self._set_paused, id, is_paused))
+        return await self.carry_out(partial(self._set_paused, id, is_paused))
 
     async def delete(self, id: str) -> None:
         """Stop a monitor and forget it."""
-        return await self._ask(partial(self._delete, id))
+        return await self.carry_out(partial(self._delete, id))
 
     async def run(self) -> None:
         """Start the monitors there are, then carry out commands until cancelled."""
@@ -122,7 +136,8 @@ class Director:
         self._send.close()
         self._receive.close()
 
-    async def _ask(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def carry_out(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Let a command be carried out, after those before it and before the next, also when whoever asked is cancelled."""
         reply_send, reply = trio.open_memory_channel[outcome.Outcome[T]](1)
         with reply:
             try:
@@ -134,9 +149,13 @@ class Director:
 
     # The commands. Only `run` calls them, one at a time.
 
-    async def _add(self, monitor: Monitor) -> Snapshot:
+    async def _add(self, monitor: Monitor, workspace: int) -> Snapshot:
+        monitor = self._alerting.resolved(monitor, workspace)  # again: a channel may have been deleted meanwhile
         push_id = secrets.token_hex(16) if isinstance(monitor, PushMonitor) else None
-        entry = await self._store.add(monitor, now_ms=self._services.utc_ms(), push_id=push_id)
+        now_ms = self._services.utc_ms()
+        tell = partial(self._alerting.of_change, Event.CREATED, at_ms=now_ms)
+        entry = await self._store.add(monitor, now_ms=now_ms, push_id=push_id, workspace=workspace, tell=tell)
+        self._alerting.wake_for(tell(entry))
         runtime = Runtime(Snapshot(entry, State(), None), self._services, check_now=True)
         self._enrol(runtime)
         self._stats.watch(entry.number)
@@ -151,16 +170,18 @@ class Director:
             message = f"Type cannot be changed from {entry.monitor.kind}; create another monitor"
             raise Invalid("Invalid monitor configuration", {"type": [message]})
         wanted = {name: value for name, value in changes.items() if name not in SERVER_OWNED}
-        monitor = parse_monitor(changed_fields(entry.monitor, wanted), min_interval_ms=self._min_interval_ms)
+        monitor = self._parse(changed_fields(entry.monitor, wanted), entry.workspace)
         now = self._services.utc_ms()
         changed = replace(entry, monitor=monitor, updated_ms=now)
+        told = self._alerting.of_change(Event.UPDATED, changed, now)
         try:
             if not _asks_the_same(entry.monitor, monitor):
                 await _stop(runtime)  # first: nothing more is seen of the target that it had
                 changed = replace(changed, target_ms=max(now, runtime.newest_at + 1, entry.target_ms))
-            await self._store.replace(changed)
+            await self._store.replace(changed, told)
             await _stop(runtime)  # here where the target stays, which is watched for as long as the store takes
             entry = changed
+            self._alerting.wake_for(told)
         finally:  # as it was, when that failed
             self._go_on(runtime, entry)
         return runtime.snapshot
@@ -181,15 +202,24 @@ class Director:
     async def _delete(self, id: str) -> None:
         runtime = self.runtime(id)
         number = runtime.entry.number
-        await self._store.remove(number)
+        told = self._alerting.of_change(Event.DELETED, runtime.entry, self._services.utc_ms())
+        await self._store.remove(number, told)
+        self._alerting.wake_for(told)
         await _stop(runtime)
         del self._runtimes[number]
+        del self._workspaces[runtime.entry.workspace][number]
         if runtime.entry.push_id is not None:
             del self._by_push_id[runtime.entry.push_id]
         self._stats.forget(number)
 
+    def _parse(self, fields: Mapping[str, Any], workspace: int) -> Monitor:
+        rule = self._alerting.channels_rule(workspace)
+        monitor = parse_monitor(fields, min_interval_ms=self._min_interval_ms, channels=rule)
+        return self._alerting.resolved(monitor, workspace)
+
     def _enrol(self, runtime: Runtime) -> None:
         self._runtimes[runtime.entry.number] = runtime
+        self._workspaces[runtime.entry.workspace][runtime.entry.number] = runtime
         if runtime.entry.push_id is not None:
             self._by_push_id[runtime.entry.push_id] = runtime.entry.number
 

@@ -1,8 +1,8 @@
 """The engine: the actors and what connects them, and the calls of a program that embeds it.
 
     monitors ──Outlets──> writer ──> store
-    (director)       ├──> stats ───> store
-                     └──> hub ─────> subscribers
+    (director)       ├──> stats ───> store     │
+                     └──> hub ─────> subscribers └──> dispatcher ──> services
 
 Shutdown goes from the top down: no more commands, monitors cancelled in mid-probe, then the rest of the heartbeats stored
 under a deadline of its own.
@@ -20,8 +20,13 @@ from typing import Any, TypeVar
 import msgspec
 import trio
 
-from peekaping.engine.accounting import DAY, HOUR, MINUTE, Bucket
-from peekaping.engine.actor import Counters, Services
+from peekaping.engine.accounting import DAY, HOUR, Bucket
+from peekaping.engine.actor import Counters, Runtime, Services
+from peekaping.engine.alerts.alerting import Alerting
+from peekaping.engine.alerts.directory import Channels
+from peekaping.engine.alerts.outbox import Dispatcher
+from peekaping.engine.alerts.reminder import Reminder
+from peekaping.engine.alerts.web import Web
 from peekaping.engine.director import Director
 from peekaping.engine.errors import NoSuchMonitor, Overloaded
 from peekaping.engine.hub import Hub, Subscription
@@ -34,8 +39,9 @@ from peekaping.engine.outlets import Outlets
 from peekaping.engine.ports import Store, StoreFailed
 from peekaping.engine.probes.push import Push
 from peekaping.engine.records import Heartbeat, Snapshot, Status, monitor_number
+from peekaping.engine.report import Report, series_of, span_for, total_of
 from peekaping.engine.stats import Stats
-from peekaping.engine.supervisor import CORE, Crash, Supervisor
+from peekaping.engine.supervisor import CORE, MONITOR, Crash, Supervisor
 from peekaping.engine.timekeeper import Timekeeper
 from peekaping.engine.writer import Writer
 
@@ -46,6 +52,7 @@ T = TypeVar("T")
 FLUSH_WITHIN_S = 1.0
 """What storing the last heartbeats may take at a stop; with the default commit rhythm it is a few milliseconds."""
 PUSH_STORED_WITHIN_S = 10.0
+MOST_OUTAGES = 100
 
 
 def utc_ms() -> int:
@@ -110,8 +117,10 @@ class Engine:
     """Watches monitors. Made by `Engine.open`; ids are those of `Snapshot.entry.id`."""
 
     def __init__(self, store: Store, services: Services, hub: Hub, writer: Writer, stats: Stats, director: Director,
-                 supervisor: Supervisor) -> None:  # fmt: skip
+                 supervisor: Supervisor, channels: Channels) -> None:  # fmt: skip
         self.store = store
+        self.channels = channels
+        """The channels that monitors tell: to make them, change them, try them out."""
         self._services = services
         self._hub = hub
         self._writer = writer
@@ -135,8 +144,8 @@ class Engine:
         Args:
           store: where monitors and history live; by default in memory only. It stays open.
           min_interval_ms: the least interval that `add` and `update` accept.
-          egress_deny: networks that no probe may connect to.
-          network: how probes reach the world, in place of this host's network and `egress_deny`.
+          egress_deny: networks that no probe may connect to, and no notification.
+          network: how probes reach the world, in place of this host's network and `egress_deny`. Notifications do not use it.
           utc_ms: the wall clock, in milliseconds since the epoch. Scheduling goes by trio's clock.
 
         Raises:
@@ -154,21 +163,34 @@ class Engine:
             Counters(),
             utc_ms,
         )
-        hub, writer = Hub(outlets), Writer(store, outlets.writer)
+        channels = {entry.number: entry for entry in await store.channels()}
+        runtimes: dict[int, Runtime] = {}
+        web = Web(egress_deny)
+        dispatcher = Dispatcher(store, channels, web, supervisor, utc_ms)
+        down = [snapshot.entry.number for snapshot in snapshots if snapshot.state.confirmed is Status.DOWN]
+        alerting = Alerting(channels, runtimes, await store.down_since(down), dispatcher.wake)
+        reminder = Reminder(store, alerting, utc_ms)
+        hub, writer = Hub(outlets), Writer(store, outlets.writer, alerting)
         stats = Stats(store, outlets.stats, utc_ms, (snapshot.entry for snapshot in snapshots))
         janitor = Janitor(store, utc_ms)
         try:
-            async with trio.open_nursery() as core:
+            async with web, trio.open_nursery() as core:
                 for name, actor in (
                     ("writer", writer.run), ("stats", stats.run), ("hub", hub.run),
                     ("janitor", janitor.run), ("timekeeper", timekeeper.run),
                 ):  # fmt: skip
                     core.start_soon(supervisor.keep, name, actor, CORE)
+                # Who cannot be told is no reason to stop watching.
+                core.start_soon(supervisor.keep, "dispatcher", dispatcher.run, MONITOR)
+                core.start_soon(supervisor.keep, "reminder", reminder.run, MONITOR)
                 async with trio.open_nursery() as monitors:
-                    director = Director(store, services, supervisor, stats, monitors, snapshots, min_interval_ms)
+                    director = Director(
+                        store, services, supervisor, stats, alerting, monitors, runtimes, snapshots, min_interval_ms
+                    )
+                    desk = Channels(store, channels, runtimes, dispatcher, web, director.carry_out, utc_ms)
                     monitors.start_soon(supervisor.keep, "director", director.run, CORE)
                     try:
-                        yield cls(store, services, hub, writer, stats, director, supervisor)
+                        yield cls(store, services, hub, writer, stats, director, supervisor, desk)
                     finally:
                         monitors.cancel_scope.cancel()
                         director.close()
@@ -180,13 +202,15 @@ class Engine:
             if flush.cancelled_caught:
                 log.error("%d heartbeats could not be stored before the stop", writer.backlog)
 
-    async def add(self, monitor: Monitor | Mapping[str, Any]) -> Snapshot:
+    async def add(self, monitor: Monitor | Mapping[str, Any], workspace: int = 1) -> Snapshot:
         """Add a monitor, given as a record or as the API's fields (`type` among them); its first check is at once.
+
+        Workspaces are for those who share an engine and must not see each other's monitors. A program of its own needs none.
 
         Raises:
           Invalid: with every wrong field.
         """
-        return await self._director.add(monitor)
+        return await self._director.add(monitor, workspace)
 
     async def update(self, id: str, changes: Mapping[str, Any]) -> Snapshot:
         """Change the given fields (the API's names); None takes a field back to its default. The next check is at once.
@@ -219,9 +243,9 @@ class Engine:
         """One monitor as it is now; raises NoSuchMonitor."""
         return self._director.runtime(id).snapshot
 
-    def monitors(self) -> list[Snapshot]:
-        """All monitors as they are now, oldest first."""
-        return [runtime.snapshot for runtime in self._director.runtimes()]
+    def monitors(self, workspace: int | None = None) -> list[Snapshot]:
+        """All monitors, or a workspace's, as they are now, oldest first."""
+        return [runtime.snapshot for runtime in self._director.runtimes(workspace)]
 
     async def push(
         self, push_id: str, *, status: Status = Status.UP, message: str | None = None, response_ms: int | None = None
@@ -257,35 +281,70 @@ class Engine:
 
         The period begins where its first bucket does: a minute for up to two days, an hour for up to 31, else a day.
         """
-        number = self._director.runtime(id).entry.number
-        span = MINUTE if period_ms <= 2 * DAY else HOUR if period_ms <= 31 * DAY else DAY
-        now = self._services.utc_ms()
-        start = (now - period_ms) // span * span
+        number, now = self._director.runtime(id).entry.number, self._services.utc_ms()
+        start, buckets = await self._buckets(number, period_ms, now)
+        return total_of(number, start, buckets)
 
-        async def read() -> Bucket:
-            total = Bucket(monitor=number, start=start)
-            for bucket in await self.store.buckets(number, span, from_ms=start, to_ms=now + 1):
-                total.add(bucket)
-            total.add(self._stats.unstored(number))
-            return total
+    async def report(self, id: str, period_ms: int, *, step_ms: int) -> Report:
+        """The same period with a series of buckets to draw, `step_ms` each, and the outages; raises NoSuchMonitor.
+
+        `step_ms` must be a multiple of the buckets that `totals_of` names. Of the outages the newest `MOST_OUTAGES` are shown.
+        """
+        number, now = self._director.runtime(id).entry.number, self._services.utc_ms()
+        start, buckets = await self._buckets(number, period_ms, now)
+        count, outages = await self.store.outages(number, from_ms=start, to_ms=now + 1, limit=MOST_OUTAGES)
+        series = series_of(number, start, step_ms, now, buckets)
+        return Report(now, total_of(number, start, series), series, count, outages)
+
+    async def uptimes(self, ids: Iterable[str]) -> dict[str, list[Bucket]]:
+        """The last 24 hours, 7 and 30 days of several monitors, as `totals_of` but without extremes and percentiles, in one
+        statement each for all of them. Of a monitor that is not there (any more) nothing is known."""
+        numbers = {number: id for id in ids if (number := monitor_number(id)) is not None}
+        now = self._services.utc_ms()
+
+        async def read() -> dict[str, list[Bucket]]:
+            found: dict[str, list[Bucket]] = {id: [] for id in numbers.values()}
+            for period_ms in (DAY, 7 * DAY, 30 * DAY):
+                span = span_for(period_ms)
+                start = (now - period_ms) // span * span
+                for total in await self.store.sums(list(numbers), span, from_ms=start, to_ms=now + 1):
+                    found[numbers[total.monitor]].append(total)
+            for bucket in self._stats.unstored(numbers):
+                for total in found[numbers[bucket.monitor]]:
+                    total.add(bucket)
+            return found
 
         return await self._at_one_instant(read)
 
-    async def overview(self) -> Overview:
-        """All monitors together."""
+    async def _buckets(self, number: int, period_ms: int, now: int) -> tuple[int, list[Bucket]]:
+        """Where a period begins, and what there is of a monitor from then on."""
+        span = span_for(period_ms)
+        start = (now - period_ms) // span * span
+
+        async def read() -> list[Bucket]:
+            stored = await self.store.buckets(number, span, from_ms=start, to_ms=now + 1)
+            return stored + self._stats.unstored([number])
+
+        return start, await self._at_one_instant(read)
+
+    async def overview(self, workspace: int | None = None) -> Overview:
+        """All monitors together, or a workspace's."""
         now = self._services.utc_ms()
 
         async def read() -> list[Bucket]:
-            unstored = await self._stats.unstored_of_all()
+            unstored = await self._stats.unstored_of_all(
+                None if workspace is None else self._director.numbers(workspace)
+            )
             totals = []
             for span, period in ((HOUR, DAY), (HOUR, 7 * DAY), (DAY, 30 * DAY), (DAY, now)):
-                total = await self.store.totals(span, from_ms=(now - period) // span * span, to_ms=now + 1)
+                start = (now - period) // span * span
+                total = await self.store.totals(span, from_ms=start, to_ms=now + 1, workspace=workspace)
                 total.add(unstored)
                 totals.append(total)
             return totals
 
         totals = await self._at_one_instant(read)
-        by_status = self._by_status()
+        by_status = self._by_status(workspace)
         return Overview(sum(by_status.values()), by_status, *totals)
 
     async def _at_one_instant(self, read: Callable[[], Awaitable[T]]) -> T:
@@ -298,15 +357,18 @@ class Engine:
                 break
         return found
 
-    def subscribe(self, monitors: Iterable[str] | None = None) -> Subscription:
+    def subscribe(self, monitors: Iterable[str] | None = None, workspace: int | None = None) -> Subscription:
         """Live heartbeats of these monitors, by default of all: `with engine.subscribe() as live: async for item in live: ...`
+
+        With a workspace, of its monitors alone, those included that are added to it later.
 
         Items are `Heartbeat`, or `Lagged` in place of what a slow reader missed. The iteration ends when the engine stops
         and when the reader was too slow for too long.
         """
-        if monitors is None:
-            return Subscription(self._hub, None)
-        return Subscription(self._hub, [number for id in monitors if (number := monitor_number(id)) is not None])
+        subscription = Subscription(self._hub, None if workspace is None else self._director.numbers(workspace))
+        if monitors is not None:
+            subscription.narrow(number for id in monitors if (number := monitor_number(id)) is not None)
+        return subscription
 
     def statistics(self) -> EngineStatistics:
         """How the engine itself is doing."""
@@ -337,6 +399,6 @@ class Engine:
             store_failing=self._writer.failing or self._stats.failing,
         )
 
-    def _by_status(self) -> dict[Status, int]:
-        counts = Counter(runtime.state.status for runtime in self._director.runtimes())
+    def _by_status(self, workspace: int | None = None) -> dict[Status, int]:
+        counts = Counter(runtime.state.status for runtime in self._director.runtimes(workspace))
         return {status: counts[status] for status in Status}

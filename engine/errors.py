@@ -24,6 +24,14 @@ class NoSuchMonitor(EngineError):
     """No monitor has that id, or it was deleted meanwhile."""
 
 
+class NoSuchChannel(EngineError):
+    """No notification channel has that id, or no delivery of it, or it was deleted meanwhile."""
+
+
+class NameTaken(EngineError):
+    """Another channel of the workspace has this name, and monitors name channels by it."""
+
+
 class Overloaded(EngineError):
     """More pushes wait for one monitor than it may queue; the caller should try again later."""
 

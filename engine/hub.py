@@ -6,7 +6,7 @@ is cut off when it has not caught up after `PATIENCE_S`: its iteration ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from types import TracebackType
 
 import msgspec
@@ -31,13 +31,14 @@ class Lagged(msgspec.Struct, frozen=True):
 class Subscription:
     """One subscriber's place at the hub: iterate over it; leaving the `with` block ends it."""
 
-    def __init__(self, hub: Hub, monitors: Iterable[int] | None) -> None:
+    def __init__(self, hub: Hub, everything: Set[int] | None) -> None:
         self._hub = hub
         self._send, self._receive = trio.open_memory_channel[Heartbeat | Lagged](SUBSCRIBER_CAPACITY)
         self._dropped = 0
         self._lagging_since: float | None = None
-        self.monitors = None if monitors is None else frozenset(monitors)
-        """The numbers of the monitors it is about, None for all; may be set at any time."""
+        self._everything = everything
+        """The numbers of the monitors it may be about, as they are at any time; None: all there are."""
+        self._monitors = everything
 
     def __enter__(self) -> Subscription:
         self._hub.join(self)
@@ -49,6 +50,18 @@ class Subscription:
         self._hub.leave(self)
         self._send.close()
         self._receive.close()
+
+    def narrow(self, numbers: Iterable[int] | None) -> None:
+        """From now on it is about these monitors, as far as it may be; None: about all that it may be about."""
+        everything = self._everything
+        if numbers is None:
+            self._monitors = everything
+        else:
+            self._monitors = frozenset(numbers) if everything is None else everything & frozenset(numbers)
+
+    def is_about(self, heartbeat: Heartbeat) -> bool:
+        """Whether it is still wanted: what waited while the subscription was narrowed may not be."""
+        return self._monitors is None or heartbeat.monitor in self._monitors
 
     def __aiter__(self) -> Subscription:
         return self
@@ -62,7 +75,7 @@ class Subscription:
     def deliver(self, batch: Iterable[Heartbeat], now: float) -> None:
         """Put a batch in as far as there is room. Called by the hub."""
         for heartbeat in batch:
-            if self.monitors is not None and heartbeat.monitor not in self.monitors:
+            if self._monitors is not None and heartbeat.monitor not in self._monitors:
                 continue
             try:
                 if self._dropped:

@@ -7,18 +7,23 @@ next call sees. A cancelled call was made whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from peekaping.engine.accounting import DAY, Bucket
+from peekaping.engine.alerts.delivery import NewDelivery
+from peekaping.engine.alerts.ports import AlertStore
 from peekaping.engine.errors import EngineError
 from peekaping.engine.monitor import Monitor
+from peekaping.engine.outages import Outage
 from peekaping.engine.records import Entry, Heartbeat, Snapshot, Status
 
 HEARTBEATS_KEPT_MS = 30 * DAY
 """Single heartbeats are for looking into last month; a million a day (700 monitors at 60 s) is 25 MB a day."""
 MINUTES_KEPT_MS = 2 * DAY
 """Minutes serve the 24 h view."""
+OUTAGES_KEPT_MS = 400 * DAY
+"""After their end."""
 HOURS_KEPT_MS = 100 * DAY
 """Hours serve up to 90 days. Days are kept for ever: 36,500 rows for a hundred monitors in a year."""
 
@@ -41,7 +46,15 @@ class Tail(NamedTuple):
     All there are when there is no watermark."""
 
 
-class Store(Protocol):
+Tell = Callable[[Entry], Sequence[NewDelivery]]
+"""What is to be told of a new monitor. It is called in the midst of a transaction, so it must only look at values."""
+
+
+def nothing(entry: Entry) -> Sequence[NewDelivery]:
+    return ()
+
+
+class Store(AlertStore, Protocol):
     """Every method may raise `StoreFailed`."""
 
     async def load(self) -> list[Snapshot]:
@@ -50,19 +63,24 @@ class Store(Protocol):
     async def tails(self, numbers: Sequence[int]) -> list[Tail]:
         """The tails of these monitors, in this order."""
 
-    async def add(self, monitor: Monitor, *, now_ms: int, push_id: str | None) -> Entry:
-        """Store a new monitor and give it its number, which no monitor had before."""
+    async def add(
+        self, monitor: Monitor, *, now_ms: int, push_id: str | None, workspace: int = 1, tell: Tell = nothing
+    ) -> Entry:
+        """Store a new monitor, with what is to be told of it, and give it its number, which no monitor had before."""
 
-    async def replace(self, entry: Entry) -> None:
-        """Store what changed of a monitor. One that is not there (any more) stays away."""
+    async def replace(self, entry: Entry, deliveries: Sequence[NewDelivery] = ()) -> None:
+        """Store what changed of a monitor, and what is to be told of it. One that is not there (any more) stays away."""
 
-    async def remove(self, number: int) -> None:
-        """Forget a monitor at once, its history little by little in `prune`. Unknown numbers are fine."""
+    async def remove(self, number: int, deliveries: Sequence[NewDelivery] = ()) -> None:
+        """Forget a monitor at once, with what was still to be told of its state, and store what is to be told of its end. Its
+        history goes little by little, in `prune`. Unknown numbers are fine."""
 
-    async def append(self, heartbeats: Sequence[Heartbeat]) -> None:
-        """Store a batch in one transaction. One with a (monitor, at) already there is the same one, stored again after
-        a failure: it changes nothing. A certificate takes the place of an older one of its monitor; its heartbeat's time is
-        when it was first seen."""
+    async def append(self, heartbeats: Sequence[Heartbeat], deliveries: Sequence[NewDelivery] = ()) -> None:
+        """Store a batch, and what is to be told of it, in one transaction.
+
+        A heartbeat with a (monitor, at) already there is the same one, stored again after a failure: it changes nothing. A
+        certificate takes the place of an older one of its monitor; its heartbeat's time is when it was first seen.
+        """
 
     async def roll_up(self, buckets: Sequence[Bucket]) -> None:
         """Store closed minutes, and add them to their hours and days, in one transaction.
@@ -81,9 +99,19 @@ class Store(Protocol):
     async def buckets(self, number: int, span: int, *, from_ms: int, to_ms: int) -> list[Bucket]:
         """A monitor's non-empty buckets of one span (one of `SPANS`) that start within [from_ms, to_ms), oldest first."""
 
-    async def totals(self, span: int, *, from_ms: int, to_ms: int) -> Bucket:
-        """All the monitors' hours or days of that time added up (`monitor` 0, `start` from_ms): what can be added up and taken
-        away again, so neither extremes nor a sketch. Costs the same however many monitors there are."""
+    async def sums(self, numbers: Sequence[int], span: int, *, from_ms: int, to_ms: int) -> list[Bucket]:
+        """For each of these monitors, in this order, its buckets of that time added up (`start` from_ms), without extremes and
+        sketch."""
+
+    async def outages(self, number: int, *, from_ms: int, to_ms: int, limit: int) -> tuple[int, list[Outage]]:
+        """How many outages a monitor had that lasted into [from_ms, to_ms), and the newest `limit` of them, newest first.
+
+        They follow from the transitions that `append` was given (`outages.changes`), and are written in its transaction.
+        """
+
+    async def totals(self, span: int, *, from_ms: int, to_ms: int, workspace: int | None = None) -> Bucket:
+        """The hours or days of that time of all monitors, or of a workspace's, added up (`monitor` 0, `start` from_ms): what can
+        be added up and taken away again, so neither extremes nor a sketch. Costs the same however many monitors there are."""
 
     async def prune(self, now_ms: int) -> bool:
         """One small step of forgetting: what is older than the spans above, and the history of removed monitors.

@@ -7,7 +7,9 @@ They hold no reference cycles, so the garbage collector is told not to track the
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -117,6 +119,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """The secret part of a push monitor's address."""
     target_ms: int = 0
     """What was seen before this instant was seen of another target: an update changed it."""
+    workspace: int = 1
+    """Whose it is; it never changes."""
 
     @property
     def id(self) -> str:
@@ -142,6 +146,17 @@ def monitor_number(id: str) -> int | None:
     """The number in `monitor-17`; None when it is no monitor's id."""
     head, _, digits = id.partition("-")
     return int(digits) if head == "monitor" and digits.isascii() and digits.isdigit() and len(digits) < 16 else None
+
+
+def iso(at_ms: int) -> str:
+    """UTC with millisecond digits: 2024-01-20T10:30:00.000Z."""
+    return f"{_second(at_ms // 1000)}.{at_ms % 1000:03}Z"
+
+
+@lru_cache(1024)
+def _second(at: int) -> str:
+    # Thousands of heartbeats share a second; formatting it costs ten times what the cache does.
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def plain_message(status_code: int | None) -> str:

@@ -39,10 +39,10 @@ def changed(fields: Mapping[str, Any], changes: Mapping[str, Any], secrets: froz
     hidden: there `MASK` remains, which the rules of the fields refuse, and the secret must be given again.
     """
     after = {**masked(fields, secrets), **changes}
-    moved = _destination(after) != _destination(fields)
-    for name in secrets:
-        if after.get(name) == MASK and fields.get(name) is not None and not moved:
-            after[name] = fields[name]
+    kept = {name: fields[name] for name in secrets if after.get(name) == MASK and fields.get(name) is not None}
+    moved = _destination({**after, **kept}) != _destination(fields)  # an address may itself be the secret
+    if not moved:
+        after.update(kept)
     if isinstance(after.get("headers"), dict):
         before = fields.get("headers") or {}
         hidden = _hidden_headers(fields)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Set
 from itertools import islice
 
 import trio
@@ -61,24 +61,23 @@ class Stats:
         self._tallies.pop(number, None)
         self._to_restore.pop(number, None)
 
-    def unstored(self, number: int) -> Bucket:
-        """What of a monitor is not in the store's roll-ups yet: its open minute, and those that wait to be stored."""
-        now = self._utc_ms()
-        tally = self._tallies.get(number)
-        total = Bucket(monitor=number, start=now) if tally is None else tally.peek(now)
-        for bucket in self._unsaved:
-            if bucket.monitor == number:
-                total.add(bucket)
-        return total
+    def unstored(self, numbers: Collection[int]) -> list[Bucket]:
+        """What of these monitors is not in the store's roll-ups yet: the minutes that wait to be stored, and the open ones."""
+        now, wanted = self._utc_ms(), frozenset(numbers)
+        found = [bucket for bucket in self._unsaved if bucket.monitor in wanted]
+        found += [tally.peek(now) for number in wanted if (tally := self._tallies.get(number)) is not None]
+        return found
 
-    async def unstored_of_all(self) -> Bucket:
-        """The same of all monitors added up."""
+    async def unstored_of_all(self, numbers: Set[int] | None = None) -> Bucket:
+        """The same of all monitors, or of these, added up."""
         now = self._utc_ms()
         total = Bucket(monitor=0, start=now)
         for bucket in tuple(self._unsaved):
-            total.add(bucket)
-        for position, tally in enumerate(tuple(self._tallies.values())):
-            total.add(tally.peek(now))
+            if numbers is None or bucket.monitor in numbers:
+                total.add(bucket)
+        for position, (number, tally) in enumerate(tuple(self._tallies.items())):
+            if numbers is None or number in numbers:
+                total.add(tally.peek(now))
             if position % CHUNK == CHUNK - 1:
                 await trio.lowlevel.checkpoint()
         return total

@@ -1,6 +1,7 @@
 """The writer actor: heartbeats from its channel into the store, in batches.
 
-A batch is committed at most `COMMIT_EVERY_S` after its first heartbeat, at once when it holds a transition. A store that
+A batch is committed at most `COMMIT_EVERY_S` after its first heartbeat, at once when it holds a transition; with it, in the same
+transaction, what is to be told of it. A store that
 fails is tried again with growing waits while the channel holds what comes in; nothing of it ever looks like a failing target.
 """
 
@@ -10,6 +11,7 @@ import logging
 
 import trio
 
+from peekaping.engine.alerts.alerting import Alerting
 from peekaping.engine.outlets import Outlet
 from peekaping.engine.ports import Store, StoreFailed
 from peekaping.engine.records import Heartbeat
@@ -24,8 +26,9 @@ LONGEST_RETRY_WAIT_S = 5.0
 class Writer:
     """One engine's writer. `run` is the actor; what it holds survives its crash."""
 
-    def __init__(self, store: Store, outlet: Outlet) -> None:
+    def __init__(self, store: Store, outlet: Outlet, alerting: Alerting) -> None:
         self._store = store
+        self._alerting = alerting
         self._outlet = outlet
         self._unsaved: list[Heartbeat] = []
         self._committed = trio.Event()
@@ -64,10 +67,11 @@ class Writer:
     async def _commit(self) -> None:
         self._outlet.bell = trio.Event()
         self._unsaved += self._outlet.drain(LARGEST_BATCH - len(self._unsaved))
+        plan = self._alerting.plan(self._unsaved)
         wait = COMMIT_EVERY_S
         while True:
             try:
-                await self._store.append(self._unsaved)
+                await self._store.append(self._unsaved, plan.deliveries)
                 break
             except StoreFailed as error:
                 if self.failing is None:
@@ -78,6 +82,7 @@ class Writer:
         if self.failing is not None:
             log.warning("heartbeats are stored again, %d wait", self.backlog)
             self.failing = None
+        self._alerting.stored(plan)
         self.commits += 1
         self.saved += len(self._unsaved)
         self._unsaved.clear()

@@ -10,9 +10,19 @@ from peekaping.calls import ApiError, ClientError, Unreachable
 from peekaping.client import PeekapingClient
 from peekaping.engine.accounting import Bucket
 from peekaping.engine.engine import Engine, EngineStatistics, Overview
-from peekaping.engine.errors import EngineError, Escalated, Invalid, NoSuchMonitor, Overloaded, Stopped
+from peekaping.engine.errors import (
+    EngineError,
+    Escalated,
+    Invalid,
+    NameTaken,
+    NoSuchChannel,
+    NoSuchMonitor,
+    Overloaded,
+    Stopped,
+)
 from peekaping.engine.hub import Lagged, Subscription
 from peekaping.engine.monitor import Monitor
+from peekaping.engine.outages import Outage
 from peekaping.engine.ports import StoreFailed
 from peekaping.engine.probes.dns import DnsMonitor
 from peekaping.engine.probes.http import HttpMonitor
@@ -22,6 +32,7 @@ from peekaping.engine.probes.tcp import TcpMonitor
 from peekaping.engine.probes.tls import TlsMonitor
 from peekaping.engine.probes.websocket import WebsocketMonitor
 from peekaping.engine.records import Entry, Heartbeat, Phases, Snapshot, State, Status
+from peekaping.engine.report import Report
 
 __version__ = version("peekaping")
 
@@ -41,13 +52,17 @@ __all__ = [
     "Invalid",
     "Lagged",
     "Monitor",
+    "NameTaken",
+    "NoSuchChannel",
     "NoSuchMonitor",
+    "Outage",
     "Overloaded",
     "Overview",
     "PeekapingClient",
     "Phases",
     "PingMonitor",
     "PushMonitor",
+    "Report",
     "Snapshot",
     "State",
     "Status",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import trio
@@ -19,9 +20,11 @@ from peekaping.engine.engine import utc_ms
 from peekaping.engine.errors import Escalated
 from peekaping.engine.ports import StoreFailed
 from peekaping.settings import Settings, email, option, options
-from peekaping.store.accounts import Accounts
+from peekaping.store.accounts import Accounts, Role
 from peekaping.store.database import Database
 from peekaping.store.errors import CannotOpen, EmailTaken
+
+T = TypeVar("T")
 
 REFUSED, FAILED = 2, 1
 """Exit codes: something that the user can put right, and a server that gave up."""
@@ -96,36 +99,79 @@ def user() -> None:
     """The people who may log in."""
 
 
+@user.command("list")
+@option("database")
+@option("secret_key")
+def list_users(database: Path, secret_key: str | None) -> None:
+    """List the users, with their roles and workspaces."""
+    for user in _with_accounts(database, secret_key, lambda accounts: accounts.users()):
+        marks = [user.role, f"workspace-{user.workspace}"]
+        marks += ["operator"] * user.operator + ["one-time passwords"] * user.has_totp
+        click.echo(f"{user.email}  {', '.join(marks)}")
+
+
 @user.command("add")
 @click.argument("address", metavar="EMAIL")
 @click.option("--name", help="The user's name; by default what stands before the @.")
+@click.option("--role", type=click.Choice(list(map(str, Role))), default=str(Role.ADMIN), show_default=True)
 @click.option("--password", help="By default one is made up and printed once.")
 @option("database")
-def add_user(address: str, name: str | None, password: str | None, database: Path) -> None:
+@option("secret_key")
+def add_user(
+    address: str, name: str | None, role: str, password: str | None, database: Path, secret_key: str | None
+) -> None:
     """Add a user who may log in; also while the server runs."""
     try:
         email(address)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    if not database.exists():
-        raise click.ClickException(
-            f"there is no database {database.absolute()}; start `peekaping serve`, or name its file"
-        )
-    server.keep_files_private()
     made = password or make_password()
-    trio.run(_add_user, database, address, name or address.partition("@")[0], made)
+
+    async def add(accounts: Accounts) -> None:
+        try:
+            shown = name or address.partition("@")[0]
+            await accounts.add_user(address, shown, await hash_password(made), utc_ms(), role=Role(role))
+        except EmailTaken as error:
+            raise click.ClickException(f"there is a user {address} already; choose another address") from error
+
+    _with_accounts(database, secret_key, add)
     click.echo(f"{address} may log in" + ("" if password else f" with password {made}"))
 
 
-async def _add_user(path: Path, email: str, name: str, password: str) -> None:
-    database = Database.open(path, alone=False)
-    try:
-        await Accounts(database).add_user(email, name, await hash_password(password), utc_ms())
-    except EmailTaken as error:
-        raise click.ClickException(f"there is a user {email} already; choose another address") from error
-    finally:
-        with trio.move_on_after(server.CLOSE_WITHIN_S, shield=True):
-            await database.close()
+@user.command("password")
+@click.argument("address", metavar="EMAIL")
+@click.option("--password", help="By default one is made up and printed once.")
+@option("database")
+@option("secret_key")
+def set_password(address: str, password: str | None, database: Path, secret_key: str | None) -> None:
+    """Give a user another password and end the user's logins; also while the server runs."""
+    made = password or make_password()
+
+    async def change(accounts: Accounts) -> None:
+        user = await accounts.user_by_email(address)
+        if user is None:
+            raise click.ClickException(f"there is no user {address}; see peekaping user list")
+        await accounts.change_user(user.id, utc_ms(), password_hash=await hash_password(made))
+
+    _with_accounts(database, secret_key, change)
+    click.echo(f"{address} may log in" + (" with the new password" if password else f" with password {made}"))
+
+
+def _with_accounts(path: Path, secret_key: str | None, use: Callable[[Accounts], Awaitable[T]]) -> T:
+    """What `use` makes of the accounts in a database that is there already."""
+    if not path.exists():
+        raise click.ClickException(f"there is no database {path.absolute()}; start `peekaping serve`, or name its file")
+    server.keep_files_private()
+
+    async def run() -> T:
+        database = Database.open(path, secret_key=secret_key, alone=False)
+        try:
+            return await use(Accounts(database))
+        finally:
+            with trio.move_on_after(server.CLOSE_WITHIN_S, shield=True):
+                await database.close()
+
+    return trio.run(run)
 
 
 def _address(host: str, port: int) -> str:

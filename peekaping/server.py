@@ -88,14 +88,13 @@ async def _run_engine(
         ws_per_user=settings.ws_per_user,
         trusted_proxies=tuple(map(ip_network, settings.trusted_proxies)),
     )
-    database = Database.open(settings.database)
+    database = Database.open(settings.database, secret_key=settings.secret_key)
     try:
         async with Engine.open(
             SqliteStore(database), min_interval_ms=settings.min_interval_ms, egress_deny=settings.egress_deny
         ) as engine:
-            accounts = Accounts(database)
-            password = await ensure_first_user(accounts, api_settings)
-            app = await create_app(engine, accounts, api_settings, stopping=stopping)
+            password = await ensure_first_user(Accounts(database), api_settings)
+            app = await create_app(engine, database, api_settings, stopping=stopping)
             async with trio.open_nursery() as upkeep:
                 upkeep.start_soon(collect_garbage)
                 await clients.start(partial(_serve, app, sockets, stopping=stopping))

@@ -17,6 +17,7 @@ import click
 
 from peekaping.engine.monitor import DAY_MS
 from peekaping.engine.net.egress import DEFAULT_DENY
+from peekaping.store.vault import SHORTEST_KEY
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -49,6 +50,12 @@ def networks(text: str) -> tuple[str, ...]:
         raise ValueError(f"{error}; give networks such as 10.0.0.0/8,fd00::/8, or none") from error
 
 
+def secret(text: str) -> str:
+    if len(text) < SHORTEST_KEY:
+        raise ValueError(f"a key needs {SHORTEST_KEY} characters at least; take what `openssl rand -hex 32` prints")
+    return text
+
+
 @dataclass(frozen=True)
 class Settings:
     """How one server runs."""
@@ -66,6 +73,14 @@ class Settings:
     admin_password: Annotated[
         str | None,
         Option("Password of the first user, better given by environment; without it one is made up and printed once."),
+    ] = None
+    secret_key: Annotated[
+        str | None,
+        Option(
+            "What secrets in the database are sealed with, better given by environment; by default a file beside it.",
+            check=secret,
+            metavar="KEY",
+        ),
     ] = None
     min_interval_ms: Annotated[
         int, Option("The shortest interval a monitor may have, in milliseconds.", click.IntRange(100, DAY_MS))

@@ -4,8 +4,13 @@ From the top of this list to its end:
 
     sqlite       SqliteStore: the engine's `Store` on one file
     accounts     users, sessions and secrets, for the API
-    monitors, heartbeats, certificates, rollups, pruning   the statements, as functions over a connection within a transaction
+    keys, totp, workspaces, audit   API keys, one-time passwords, workspaces and the audit log, for the API
+    status_pages, incidents   the public's pages and what is said of trouble, for the API
+    alerts       that part of SqliteStore which is about channels and the outbox
+    monitors, heartbeats, certificates, outages, channels, outbox, rollups, pruning   the statements, as functions within a
+                 transaction
     database     one file: who may open it, one writing connection, a few reading ones, transactions on worker threads
+    vault        secrets sealed, with a key beside the file
     migrations   the schema, as the steps that led to it
     errors       what storage refuses
 """

@@ -18,6 +18,7 @@ import sqlite_utils
 import trio
 
 from peekaping.engine.ports import StoreFailed
+from peekaping.store import vault
 from peekaping.store.errors import CannotOpen, advice
 from peekaping.store.migrations import migrations
 
@@ -49,18 +50,25 @@ class Database:
         self._writing = trio.CapacityLimiter(1)
         self._reading = trio.CapacityLimiter(len(readers))
         self._closed = False
+        self.revision = 0
+        """Goes up with every `write_shown`."""
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, alone: bool = True) -> Database:
+    def open(cls, path: str | os.PathLike[str], *, secret_key: str | None = None, alone: bool = True) -> Database:
         """Open a database file, made if it is not there, and bring its schema up to date. It blocks: open before serving.
 
         Args:
+          secret_key: what secrets are sealed with; by default what the file beside it holds, see `vault.py`.
           alone: whether to refuse a file that another peekaping serves from. A command that adds a user need not; it must
             not run an engine on that file.
 
         Raises:
-          CannotOpen: it is no file of ours, or cannot be written to, or another server has it. It was not changed.
+          CannotOpen: it is no file of ours, or cannot be written to, or another server has it, or its key is another. It was
+            not changed.
         """
+        if sqlite3.sqlite_version_info < (3, 38):  # JSON's -> and ->>
+            found = f"this Python has SQLite {sqlite3.sqlite_version}"
+            raise CannotOpen(f"{found}, which is too old; use a Python that is built with 3.38 or newer")
         path = Path(path).absolute()
         if path.is_dir():
             raise CannotOpen(f"{path} is a folder; name a file in it, such as {path / 'peekaping.db'}")
@@ -72,11 +80,14 @@ class Database:
                 undo.callback(os.close, lock)
             elif alone:
                 raise CannotOpen(f"{path} is in use by another peekaping; end that one, or name another file")
-            if not path.exists():
-                undo.callback(path.unlink, missing_ok=True)
+            for file in (path, vault.key_file(path)):
+                if not file.exists():
+                    undo.callback(file.unlink, missing_ok=True)
             try:
                 writer = undo.enter_context(_connect(path, "rwc"))
                 _check_ours(path, writer)
+                key = vault.open_vault(path, writer, secret_key)
+                key.serve(writer)
                 for pragma in _PRAGMAS:
                     writer.conn.execute(f"PRAGMA {pragma}")
                 with _transaction(writer):
@@ -84,6 +95,8 @@ class Database:
                         migrations.apply(writer)
                     writer.execute("DELETE FROM setting WHERE false")  # BEGIN alone accepts a file that is read-only
                 readers = [undo.enter_context(_connect(path, "ro")) for _ in range(READERS)]
+                for reader in readers:
+                    key.serve(reader)
             except sqlite3.DatabaseError as error:
                 raise CannotOpen(f"{path} cannot be used: {advice(error)}") from error
             undo.pop_all()
@@ -106,6 +119,13 @@ class Database:
 
         self._check_open()
         return await trio.to_thread.run_sync(run, limiter=self._writing)
+
+    async def write_shown(self, function: Callable[[sqlite_utils.Database], T]) -> T:
+        """`write` for what public pages show: what is cached of them until now is out of date."""
+        try:
+            return await self.write(function)
+        finally:
+            self.revision += 1
 
     async def read(self, function: Callable[[sqlite_utils.Database], T]) -> T:
         """Run `function` on a worker thread, on a connection that cannot write and sees one state of the database.

@@ -17,6 +17,18 @@ class EmailTaken(StorageError):
     """Another user has this e-mail address; letters count as equal in upper and lower case."""
 
 
+class NameTaken(StorageError):
+    """Another workspace has this name; letters count as equal in upper and lower case."""
+
+
+class SlugTaken(StorageError):
+    """Another status page has this slug."""
+
+
+class NoSuchWorkspace(StorageError):
+    """No workspace has that id."""
+
+
 _ADVICE = {
     "SQLITE_BUSY": "another program holds the database for too long; end that program",
     "SQLITE_CANTOPEN": "it cannot be opened; look at its permissions, its folder's, and the limit on open files",

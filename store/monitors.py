@@ -13,13 +13,13 @@ from peekaping.engine.monitor import Monitor
 from peekaping.engine.probes import decode_monitor
 from peekaping.engine.records import Entry, Heartbeat, Snapshot
 from peekaping.engine.restore import restore, restore_certificate, settles
-from peekaping.store import certificates, heartbeats, rollups
+from peekaping.store import certificates, heartbeats, incidents, outages, rollups, status_pages
 
-_ADD = "INSERT INTO monitor (definition, created, updated, push_id) VALUES (?, ?, ?, ?) RETURNING number"
-_REPLACE = "UPDATE monitor SET definition = ?, updated = ?, paused = ?, push_id = ?, target = ? WHERE number = ?"
+_ADD = "INSERT INTO monitor (definition, created, updated, push_id, workspace) VALUES (seal(?), ?, ?, ?, ?) RETURNING number"
+_REPLACE = "UPDATE monitor SET definition = seal(?), updated = ?, paused = ?, push_id = ?, target = ? WHERE number = ?"
 _LOAD = f"""
     SELECT
-        number, definition, created, updated, paused, push_id, target,
+        number, unseal(definition), created, updated, paused, push_id, target, workspace,
         (SELECT status FROM heartbeat WHERE monitor = number AND {heartbeats.IS_TRANSITION} ORDER BY at DESC LIMIT 1),
         {heartbeats.COLUMNS}
     FROM monitor LEFT JOIN heartbeat
@@ -40,9 +40,9 @@ _UNSETTLED = f"""
 """
 
 
-def add(db: Database, monitor: Monitor, now_ms: int, push_id: str | None) -> Entry:
-    (number,) = db.execute(_ADD, (_encode(monitor), now_ms, now_ms, push_id)).fetchone()
-    return Entry(number, monitor, now_ms, now_ms, push_id=push_id)
+def add(db: Database, monitor: Monitor, now_ms: int, push_id: str | None, workspace: int = 1) -> Entry:
+    (number,) = db.execute(_ADD, (_encode(monitor), now_ms, now_ms, push_id, workspace)).fetchone()
+    return Entry(number, monitor, now_ms, now_ms, push_id=push_id, workspace=workspace)
 
 
 def replace(db: Database, entry: Entry) -> None:
@@ -53,9 +53,12 @@ def replace(db: Database, entry: Entry) -> None:
 
 def remove(db: Database, number: int) -> None:
     """Delete a monitor; its history is doomed to be pruned."""
+    rollups.subtract(db, number)
     if db.execute("DELETE FROM monitor WHERE number = ?", (number,)).rowcount:
-        rollups.subtract(db, number)
         certificates.remove(db, number)
+        outages.remove(db, number)
+        incidents.forget(db, number)
+        status_pages.forget(db, number)
         db.execute("INSERT INTO doomed VALUES (?)", (number,))
 
 
@@ -63,8 +66,8 @@ def load(db: Database) -> list[Snapshot]:
     """All monitors, in four statements for all of them and two to move the recent heartbeats."""
     heartbeats.move(db)
     found = []
-    for number, definition, created, updated, paused, push_id, target, confirmed, *row in db.execute(_LOAD):
-        entry = Entry(number, decode_monitor(definition), created, updated, bool(paused), push_id, target)
+    for number, definition, created, updated, paused, push_id, target, workspace, confirmed, *row in db.execute(_LOAD):
+        entry = Entry(number, decode_monitor(definition), created, updated, bool(paused), push_id, target, workspace)
         newest = None if row[0] is None else heartbeats.decode(row)
         found.append((entry, heartbeats.decode_status(confirmed), newest))
     runs = _unsettled(db, [newest.monitor for _, _, newest in found if newest is not None and not settles(newest)])

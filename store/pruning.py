@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlite_utils import Database
 
 from peekaping.engine.accounting import HOUR, MINUTE
-from peekaping.engine.ports import HEARTBEATS_KEPT_MS, HOURS_KEPT_MS, MINUTES_KEPT_MS
-from peekaping.store import heartbeats
+from peekaping.engine.ports import HEARTBEATS_KEPT_MS, HOURS_KEPT_MS, MINUTES_KEPT_MS, OUTAGES_KEPT_MS
+from peekaping.store import heartbeats, outages, outbox
 from peekaping.store.rollups import TABLES
 
 MONITORS_PER_STEP = 100
@@ -19,7 +19,7 @@ _OLD_SLICE = """
 """
 _WINDOW = "SELECT count(*), max(number) FROM (SELECT number FROM monitor WHERE number > ? ORDER BY number LIMIT ?)"
 # The state to go on from is kept: of the old heartbeats the newest transition and the newest change by hand, and the newest
-# minute (hours are treated alike).
+# minute.
 _NEWEST_OLD = "(SELECT max(at) FROM heartbeat WHERE monitor = number AND {condition} AND at < :cutoff)"
 _OLD_HEARTBEATS = f"""
     DELETE FROM heartbeat WHERE (monitor, at) IN (
@@ -38,12 +38,15 @@ _OLD_HEARTBEATS = f"""
 _OLD_BUCKETS = """
     DELETE FROM {table} WHERE (monitor, start) IN (
         WITH edge AS MATERIALIZED (
-            SELECT number, min(:cutoff, (SELECT max(start) FROM {table} WHERE monitor = number)) AS cutoff
-            FROM monitor WHERE number > :first AND number <= :last
+            SELECT number, {cutoff} AS cutoff FROM monitor WHERE number > :first AND number <= :last
         )
         SELECT monitor, start FROM edge CROSS JOIN {table} ON monitor = number AND start < cutoff LIMIT :limit
     )
 """
+_OLD_MINUTES = _OLD_BUCKETS.format(
+    table=TABLES[MINUTE], cutoff="min(:cutoff, (SELECT max(start) FROM minute WHERE monitor = number))"
+)
+_OLD_HOURS = _OLD_BUCKETS.format(table=TABLES[HOUR], cutoff=":cutoff")
 _ALL_OF_ONE = """
     DELETE FROM {table} WHERE monitor = :monitor AND {key} <= ifnull(
         (SELECT {key} FROM {table} WHERE monitor = :monitor ORDER BY {key} LIMIT 1 OFFSET :limit - 1), 9e18
@@ -66,10 +69,12 @@ def step(db: Database, now_ms: int, after: int) -> int | None:
         db.execute(statement, {"cutoff": now_ms - kept, "first": after, "last": last, "limit": ROWS_PER_STEP}).rowcount
         for statement, kept in (
             (_OLD_HEARTBEATS, HEARTBEATS_KEPT_MS),
-            (_OLD_BUCKETS.format(table=TABLES[MINUTE]), MINUTES_KEPT_MS),
-            (_OLD_BUCKETS.format(table=TABLES[HOUR]), HOURS_KEPT_MS),
+            (_OLD_MINUTES, MINUTES_KEPT_MS),
+            (_OLD_HOURS, HOURS_KEPT_MS),
         )
     ]
+    deleted.append(outages.remove_old(db, now_ms - OUTAGES_KEPT_MS, ROWS_PER_STEP))
+    deleted.append(outbox.remove_old(db, now_ms, ROWS_PER_STEP))
     return after if max(deleted) == ROWS_PER_STEP else last
 
 

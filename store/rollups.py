@@ -53,23 +53,32 @@ _ADD = f"""
         )
 """
 _SUM = f"""
-    INSERT INTO total (span, start, {", ".join(_COUNTS)})
-    SELECT {{span}}, value ->> 1 - value ->> 1 % {{span}}, {", ".join(f"sum(value ->> {n + 2})" for n in range(len(_COUNTS)))}
-    {_NEW} GROUP BY 2
+    INSERT INTO total (workspace, span, start, {", ".join(_COUNTS)})
+    SELECT
+        (SELECT workspace FROM monitor WHERE number = batch.value ->> 0), {{span}}, value ->> 1 - value ->> 1 % {{span}},
+        {", ".join(f"sum(value ->> {n + 2})" for n in range(len(_COUNTS)))}
+    {_NEW} GROUP BY 1, 3
     ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in _COUNTS)}
 """
 _SUBTRACT = f"""
-    INSERT INTO total (span, start, {", ".join(_COUNTS)})
-    SELECT {{span}}, start, {", ".join(f"-{name}" for name in _COUNTS)} FROM {{table}}
-    WHERE monitor = ? AND start IN (SELECT start FROM total WHERE span = {{span}})
+    INSERT INTO total (workspace, span, start, {", ".join(_COUNTS)})
+    SELECT owner, {{span}}, start, {", ".join(f"-{name}" for name in _COUNTS)}
+    FROM {{table}} JOIN (SELECT number, workspace AS owner FROM monitor) ON number = monitor
+    WHERE monitor = ? AND start IN (SELECT start FROM total WHERE span = {{span}} AND workspace = owner)
     ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in _COUNTS)}
 """
 _OF_ONE = f"""
     SELECT {_COLUMNS} FROM {{table}}
     WHERE monitor = ? AND start >= ? AND start < ? AND monitor IN (SELECT number FROM monitor) ORDER BY start
 """
+_SUMS = f"""
+    SELECT monitor, {", ".join(f"sum({name})" for name in _COUNTS)} FROM {{table}}
+    WHERE monitor IN (SELECT number FROM monitor WHERE number IN (SELECT value FROM json_each(?)))
+    AND start >= ? AND start < ? GROUP BY monitor
+"""
 _TOTAL = f"""
-    SELECT {", ".join(f"ifnull(sum({name}), 0)" for name in _COUNTS)} FROM total WHERE span = ? AND start >= ? AND start < ?
+    SELECT {", ".join(f"ifnull(sum({name}), 0)" for name in _COUNTS)} FROM total
+    WHERE span = ? AND start >= ? AND start < ? AND workspace = ifnull(?, workspace)
 """
 
 _MARKS = """
@@ -110,14 +119,21 @@ def within(db: Database, number: int, span: int, from_ms: int, to_ms: int) -> li
 
 
 def subtract(db: Database, number: int) -> None:
-    """Take a monitor that is being removed out of the totals."""
+    """Take a monitor out of the totals, before it is removed."""
     for span in (HOUR, DAY):
         db.execute(_SUBTRACT.format(table=TABLES[span], span=span), (number,))
 
 
-def totals(db: Database, span: int, from_ms: int, to_ms: int) -> Bucket:
-    """All monitors' counts of a span in one."""
-    counts = db.execute(_TOTAL, (span, from_ms, to_ms)).fetchone()
+def sums(db: Database, numbers: Sequence[int], span: int, from_ms: int, to_ms: int) -> list[Bucket]:
+    """The counts of each of these monitors."""
+    rows = db.execute(_SUMS.format(table=TABLES[span]), (_json(numbers), from_ms, to_ms))
+    found = {number: dict(zip(_COUNTS, counts, strict=True)) for number, *counts in rows}
+    return [Bucket(monitor=number, start=from_ms, **found.get(number, {})) for number in numbers]
+
+
+def totals(db: Database, span: int, from_ms: int, to_ms: int, workspace: int | None = None) -> Bucket:
+    """The counts of a span of all monitors, or of all in a workspace, in one."""
+    counts = db.execute(_TOTAL, (span, from_ms, to_ms, workspace)).fetchone()
     return Bucket(monitor=0, start=from_ms, **dict(zip(_COUNTS, counts, strict=True)))
 
 

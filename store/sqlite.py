@@ -7,22 +7,25 @@ from collections.abc import Sequence
 from sqlite_utils import Database as Connection
 
 from peekaping.engine.accounting import Bucket
+from peekaping.engine.alerts.delivery import NewDelivery
 from peekaping.engine.monitor import Monitor
-from peekaping.engine.ports import Tail
+from peekaping.engine.outages import Outage
+from peekaping.engine.ports import Tail, Tell, nothing
 from peekaping.engine.records import Entry, Heartbeat, Snapshot
-from peekaping.store import certificates, monitors, pruning, rollups
+from peekaping.store import certificates, monitors, outages, outbox, pruning, rollups
 from peekaping.store import heartbeats as beats
+from peekaping.store.alerts import SqliteAlerts
 from peekaping.store.database import Database
 
 
-class SqliteStore:
+class SqliteStore(SqliteAlerts):
     """The `Store` of `engine/ports.py`. The database stays open when the engine is done with it.
 
     Heartbeats and minutes of a monitor that is not there (it was removed while they were on their way) are dropped.
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         self._unmoved = 0
         """Heartbeats appended since the last move of a slice; at a start `load` moves all."""
         self._slice = 0
@@ -36,18 +39,39 @@ class SqliteStore:
     async def tails(self, numbers: Sequence[int]) -> list[Tail]:
         return await self._database.write(lambda db: rollups.tails(db, numbers))
 
-    async def add(self, monitor: Monitor, *, now_ms: int, push_id: str | None) -> Entry:
-        return await self._database.write(lambda db: monitors.add(db, monitor, now_ms, push_id))
+    async def add(
+        self, monitor: Monitor, *, now_ms: int, push_id: str | None, workspace: int = 1, tell: Tell = nothing
+    ) -> Entry:
+        def add(db: Connection) -> Entry:
+            entry = monitors.add(db, monitor, now_ms, push_id, workspace)
+            _tell(db, outbox.encode(tell(entry)))
+            return entry
 
-    async def replace(self, entry: Entry) -> None:
-        await self._database.write(lambda db: monitors.replace(db, entry))
+        return await self._database.write(add)
 
-    async def remove(self, number: int) -> None:
-        await self._database.write(lambda db: monitors.remove(db, number))
+    async def replace(self, entry: Entry, deliveries: Sequence[NewDelivery] = ()) -> None:
+        told = outbox.encode(deliveries)
 
-    async def append(self, heartbeats: Sequence[Heartbeat]) -> None:
+        def replace(db: Connection) -> None:
+            monitors.replace(db, entry)
+            _tell(db, told)
+
+        await self._database.write(replace)
+
+    async def remove(self, number: int, deliveries: Sequence[NewDelivery] = ()) -> None:
+        told = outbox.encode(deliveries)
+
+        def remove(db: Connection) -> None:
+            outbox.remove(db, number)
+            _tell(db, told)  # as long as there is the monitor that it is about
+            monitors.remove(db, number)
+
+        await self._database.write_shown(remove)
+
+    async def append(self, heartbeats: Sequence[Heartbeat], deliveries: Sequence[NewDelivery] = ()) -> None:
         # Encoded here and not in the thread: there it would fight this task's thread for the interpreter's lock.
         batch, shown = beats.encode(heartbeats), certificates.encode(heartbeats)
+        changed, told = outages.encode(heartbeats), outbox.encode(deliveries)
         first = self._slice
         end = min(beats.SLICES, first + self._unmoved // beats.PER_MOVE)
 
@@ -57,8 +81,11 @@ class SqliteStore:
             beats.append(db, batch)
             if shown is not None:
                 certificates.store(db, shown)
+            if changed is not None:
+                outages.store(db, changed)
+            _tell(db, told)
 
-        await self._database.write(append)
+        await (self._database.write if changed is None else self._database.write_shown)(append)
         self._unmoved += len(heartbeats) - (end - first) * beats.PER_MOVE
         self._slice = end % beats.SLICES
 
@@ -74,10 +101,21 @@ class SqliteStore:
     async def buckets(self, number: int, span: int, *, from_ms: int, to_ms: int) -> list[Bucket]:
         return await self._database.read(lambda db: rollups.within(db, number, span, from_ms, to_ms))
 
-    async def totals(self, span: int, *, from_ms: int, to_ms: int) -> Bucket:
-        return await self._database.read(lambda db: rollups.totals(db, span, from_ms, to_ms))
+    async def sums(self, numbers: Sequence[int], span: int, *, from_ms: int, to_ms: int) -> list[Bucket]:
+        return await self._database.read(lambda db: rollups.sums(db, numbers, span, from_ms, to_ms))
+
+    async def outages(self, number: int, *, from_ms: int, to_ms: int, limit: int) -> tuple[int, list[Outage]]:
+        return await self._database.read(lambda db: outages.of_one(db, number, from_ms, to_ms, limit))
+
+    async def totals(self, span: int, *, from_ms: int, to_ms: int, workspace: int | None = None) -> Bucket:
+        return await self._database.read(lambda db: rollups.totals(db, span, from_ms, to_ms, workspace))
 
     async def prune(self, now_ms: int) -> bool:
         stopped = await self._database.write(lambda db: pruning.step(db, now_ms, self._pruned_to))
         self._pruned_to = stopped or 0
         return stopped is not None
+
+
+def _tell(db: Connection, told: str | None) -> None:
+    if told is not None:
+        outbox.enqueue(db, told)

@@ -9,7 +9,7 @@ import sys
 import peekaping
 
 NAMES = {
-    *("Engine", "EngineStatistics", "Overview", "Bucket", "Subscription", "Lagged"),
+    *("Engine", "EngineStatistics", "Overview", "Report", "Outage", "Bucket", "Subscription", "Lagged"),
     *(
         "Monitor",
         "DnsMonitor",
@@ -21,7 +21,17 @@ NAMES = {
         "WebsocketMonitor",
     ),
     *("Snapshot", "Entry", "State", "Heartbeat", "Phases", "Status"),
-    *("EngineError", "Invalid", "NoSuchMonitor", "Overloaded", "Stopped", "Escalated", "StoreFailed"),
+    *(
+        "EngineError",
+        "Invalid",
+        "NoSuchMonitor",
+        "NoSuchChannel",
+        "NameTaken",
+        "Overloaded",
+        "Stopped",
+        "Escalated",
+        "StoreFailed",
+    ),
     *("PeekapingClient", "AsyncPeekapingClient", "ClientError", "ApiError", "Unreachable"),
     "__version__",
 }

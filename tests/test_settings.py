@@ -18,7 +18,11 @@ DOCUMENTED = re.findall(
     (Path(__file__).parent.parent / "docs" / "operations.md").read_text(),
     re.MULTILINE,
 )
-ELSEWHERE = {"--admin-email": "`admin@localhost`", "--admin-password": "made up, printed once"}
+ELSEWHERE = {
+    "--admin-email": "`admin@localhost`",
+    "--admin-password": "made up, printed once",
+    "--secret-key": "a file",
+}
 """Defaults that are chosen when they are needed."""
 
 

@@ -8,6 +8,7 @@ from typing import Any, Union
 import msgspec
 
 from peekaping.engine.errors import Invalid
+from peekaping.engine.fields import Rule
 from peekaping.engine.monitor import Monitor, parse
 from peekaping.engine.net.network import Network
 from peekaping.engine.probes.dns import DnsMonitor, DnsProbe
@@ -48,8 +49,8 @@ def prepare(monitor: Monitor, network: Network) -> Probe:
         return Unprepared(error)
 
 
-def parse_monitor(data: Mapping[str, Any], *, min_interval_ms: int) -> Monitor:
-    """Make a monitor from camelCase fields, `type` among them.
+def parse_monitor(data: Mapping[str, Any], *, min_interval_ms: int, channels: Rule | None = None) -> Monitor:
+    """Make a monitor from camelCase fields, `type` among them. `channels` is the rule for `notifications`.
 
     Raises:
       Invalid: with all wrong fields at once.
@@ -60,4 +61,4 @@ def parse_monitor(data: Mapping[str, Any], *, min_interval_ms: int) -> Monitor:
         raise Invalid("Invalid monitor configuration", {"type": ["Type is required"]})
     if not isinstance(kind, str) or kind not in KINDS:
         raise Invalid("Invalid monitor configuration", {"type": [f"Type must be one of: {', '.join(KINDS)}"]})
-    return parse(KINDS[kind][0], fields, min_interval_ms=min_interval_ms)
+    return parse(KINDS[kind][0], fields, min_interval_ms=min_interval_ms, channels=channels)

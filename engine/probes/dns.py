@@ -27,7 +27,8 @@ from dns.rdatatype import RdataType
 from dns.rdtypes.ANY.TXT import TXT
 from msgspec import Meta
 
-from peekaping.engine.monitor import Errors, Monitor, Rule
+from peekaping.engine.fields import Errors, Rule
+from peekaping.engine.monitor import Monitor
 from peekaping.engine.net.failure import Failed, blame
 from peekaping.engine.net.nameservers import Nameserver, Nameservers
 from peekaping.engine.net.network import Network

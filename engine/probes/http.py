@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from msgspec import Meta, field
 
-from peekaping.engine.monitor import DAY_MS, Errors, Monitor, Rule, between, text_up_to
+from peekaping.engine.fields import Errors, Rule, between, text_up_to
+from peekaping.engine.monitor import DAY_MS, Monitor
 from peekaping.engine.net.tls import DEFAULT_TLS, Tls
 from peekaping.engine.probes import http_json, http_rules
 from peekaping.engine.probes.shared import Flag, IpVersion, Pem, WholeNumber

@@ -219,7 +219,7 @@ class _Conversation:
                 unprocessed = (event.last_stream_id or 0) < STREAM
                 if event.error_code != ErrorCodes.NO_ERROR or unprocessed:
                     raise _broken_off("ended the connection", event.error_code, unprocessed=unprocessed)
-                # What was begun goes on (RFC 9113, 6.8), which h2 does not know (its issue 1181).
+                # What was begun goes on (RFC 9113, 6.8); to h2 this is the end.
                 self._connection.state_machine.state = ConnectionState.CLIENT_OPEN
 
     def _begin(self, header: Sequence[tuple[bytes, bytes]]) -> None:

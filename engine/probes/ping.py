@@ -13,7 +13,8 @@ from typing import Annotated, ClassVar, Protocol
 import trio
 from msgspec import Meta, structs
 
-from peekaping.engine.monitor import Monitor, Rule, between
+from peekaping.engine.fields import Rule, between
+from peekaping.engine.monitor import Monitor
 from peekaping.engine.net.failure import Failed
 from peekaping.engine.net.icmp import LARGEST_PAYLOAD, Echo, Reply
 from peekaping.engine.net.network import Network

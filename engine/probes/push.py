@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, NamedTuple
 import trio
 from msgspec import Meta
 
-from peekaping.engine.monitor import DAY_MS, Monitor, Rule, between
+from peekaping.engine.fields import Rule, between
+from peekaping.engine.monitor import DAY_MS, Monitor
 from peekaping.engine.records import Status
 
 LONGEST_GRACE_MS = 10_000
@@ -34,7 +35,7 @@ class PushMonitor(Monitor, frozen=True, kw_only=True, gc=False, rename="camel", 
 
     @property
     def hold_ms(self) -> int:
-        return self.interval + self.grace_ms + 1000
+        return max(self.interval, self.retry_interval_ms) + self.grace_ms + 1000
 
 
 class Push(NamedTuple):

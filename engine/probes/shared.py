@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import httpx
 from msgspec import Meta
 
-from peekaping.engine.monitor import Rule, between
+from peekaping.engine.fields import Rule, between
 from peekaping.engine.net.failure import Failed
 from peekaping.engine.net.resolver import is_address
 from peekaping.engine.net.trace import Trace

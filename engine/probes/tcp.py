@@ -10,7 +10,8 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from peekaping.engine.monitor import Monitor, Rule
+from peekaping.engine.fields import Rule
+from peekaping.engine.monitor import Monitor
 from peekaping.engine.net.failure import Failed
 from peekaping.engine.net.network import Network, Stream
 from peekaping.engine.net.tls import Tls

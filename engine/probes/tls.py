@@ -14,7 +14,8 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from peekaping.engine.certificate import Certificate, CertificateReader
-from peekaping.engine.monitor import Errors, Monitor, Rule, between
+from peekaping.engine.fields import Errors, Rule, between
+from peekaping.engine.monitor import Monitor
 from peekaping.engine.net.failure import Failed
 from peekaping.engine.net.network import Network
 from peekaping.engine.net.tls import Tls

@@ -25,7 +25,8 @@ from wsproto.events import (
 )
 from wsproto.utilities import RemoteProtocolError
 
-from peekaping.engine.monitor import Monitor, Rule, text_up_to
+from peekaping.engine.fields import Rule, text_up_to
+from peekaping.engine.monitor import Monitor
 from peekaping.engine.net.failure import Failed
 from peekaping.engine.net.network import Network, Stream
 from peekaping.engine.net.tls import Tls

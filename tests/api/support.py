@@ -1,4 +1,4 @@
-"""What the API's tests share: a running app with an engine in memory and accounts in a file, and the one shape of errors."""
+"""What the API's tests share: a running app with everything in one file, and the one shape of errors."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from peekaping.api.passwords import hash_password
 from peekaping.api.server import listen, serve
 from peekaping.api.settings import ApiSettings
 from peekaping.engine.engine import Engine
-from peekaping.engine.memory import MemoryStore
-from peekaping.store.accounts import Accounts
+from peekaping.engine.net.network import Network
+from peekaping.store.accounts import Accounts, Role
 from peekaping.store.database import Database
+from peekaping.store.sqlite import SqliteStore
+from tests.api import conformance
 
 EMAIL, PASSWORD = "ops@example.com", "correct horse battery"
 UNLIMITED = ApiSettings(rate_limit_per_hour=0, rate_limit_per_minute=0)
@@ -48,11 +50,12 @@ class Api:
     """The app, and a client that is logged in unless told otherwise."""
 
     def __init__(
-        self, app: QuartTrio, engine: Engine, accounts: Accounts, clock: Clock, stopping: trio.Event, token: str
+        self, app: QuartTrio, engine: Engine, database: Database, clock: Clock, stopping: trio.Event, token: str
     ) -> None:
         self.app = app
         self.engine = engine
-        self.accounts = accounts
+        self.database = database
+        self.accounts = Accounts(database)
         self.clock = clock
         self.stopping = stopping
         self.token: str | None = token
@@ -77,10 +80,29 @@ class Api:
             prefix + path, method=method, headers=sent, data=body, scope_base={"client": (address, 50000)}
         )
         raw = await response.get_data(as_text=False)
-        return Answer(response.status_code, msgspec.json.decode(raw) if raw else None, response.headers)
+        is_json = raw and response.headers.get("Content-Type") == "application/json"
+        answer = Answer(response.status_code, msgspec.json.decode(raw) if is_json else raw or None, response.headers)
+        media_type = response.headers.get("Content-Type", "")
+        conformance.check(self.app, method, prefix + path, answer.status, media_type, answer.json)
+        return answer
 
     async def login(self, password: str = PASSWORD, *, email: str = EMAIL, address: str = HERE) -> Answer:
         return await self.call("POST", "/auth/login", {"email": email, "password": password}, address=address)
+
+    async def user(self, email: str, role: Role = Role.ADMIN, *, workspace: int = 1) -> str:
+        """Another user, whose password is everybody's here; gives back an access token."""
+        mine = await self.accounts.user_by_email(EMAIL)
+        assert mine is not None
+        await self.accounts.add_user(email, email, mine.password_hash, self.clock(), workspace=workspace, role=role)
+        return str((await self.login(email=email)).json["accessToken"])
+
+    async def key(self, *scopes: str, token: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An API key of the client's, or of whoever has the token."""
+        body = {"name": "script", "scopes": scopes or ("read",), **fields}
+        answer = await self.call("POST", "/api-keys", body, headers=bearer(token or self.token))
+        assert answer.status == 201, answer
+        made: dict[str, Any] = answer.json
+        return made
 
     async def push_monitor(self, name: str = "job", **fields: Any) -> dict[str, Any]:
         answer = await self.call("POST", "/monitors", {"type": "push", "name": name, **fields})
@@ -89,26 +111,37 @@ class Api:
         return created
 
 
+def bearer(token: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
 @asynccontextmanager
-async def accounts_in(path: Path) -> AsyncIterator[Accounts]:
-    database = Database.open(path / "accounts.db")
+async def database_in(path: Path) -> AsyncIterator[Database]:
+    database = Database.open(path / "peekaping.db")
     try:
-        yield Accounts(database)
+        yield database
     finally:
         with trio.move_on_after(5, shield=True):
             await database.close()
 
 
 @asynccontextmanager
-async def running(path: Path, settings: ApiSettings = UNLIMITED) -> AsyncIterator[Api]:
+async def running(
+    path: Path,
+    settings: ApiSettings = UNLIMITED,
+    *,
+    min_interval_ms: int = 1000,
+    network: Network | None = None,
+) -> AsyncIterator[Api]:
     """An app with one user, whose token the client has."""
     clock, stopping = Clock(), trio.Event()
-    async with accounts_in(path) as accounts:
+    async with database_in(path) as database:
+        accounts = Accounts(database)
         if not await accounts.has_users():
             await accounts.add_user(EMAIL, "Operator", await hash_password(PASSWORD), clock())
-        async with Engine.open(MemoryStore(), min_interval_ms=1000) as engine:
-            app = await create_app(engine, accounts, settings, utc_ms=clock, stopping=stopping)
-            api = Api(app, engine, accounts, clock, stopping, "")
+        async with Engine.open(SqliteStore(database), min_interval_ms=min_interval_ms, network=network) as engine:
+            app = await create_app(engine, database, settings, utc_ms=clock, stopping=stopping)
+            api = Api(app, engine, database, clock, stopping, "")
             api.token = (await api.login()).json["accessToken"]
             yield api
 

@@ -15,10 +15,12 @@ from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnec
 
 from peekaping.api import live
 from peekaping.api.auth import ACCESS_MS, Sessions
+from peekaping.api.identity import Endings, Identity
 from peekaping.api.live import Client, Closing, messages_of
 from peekaping.api.settings import ApiSettings
 from peekaping.engine.hub import Lagged
 from peekaping.engine.records import Heartbeat, Status
+from peekaping.store.accounts import Role, User
 from tests.api.support import Api, running, serving, until, websocket
 
 Connect = Callable[..., AbstractAsyncContextManager["Socket"]]
@@ -227,7 +229,10 @@ async def test_the_next_token_puts_off_the_end(autojump_clock: trio.testing.Mock
         return round(trio.current_time() * 1000)
 
     def token() -> str:
-        return sessions._tokens(1, "session", "", utc_ms()).access
+        return sessions._tokens(user, "session", "", utc_ms()).access
+
+    async def identify(token: str, now_ms: int) -> Identity:
+        return sessions.identify(token, now_ms)
 
     async def watch() -> None:
         with pytest.raises(Closing):
@@ -235,14 +240,16 @@ async def test_the_next_token_puts_off_the_end(autojump_clock: trio.testing.Mock
         ended_at_ms.append(utc_ms())
 
     nothing: Any = None  # neither accounts nor engine have a part in this
-    sessions = Sessions(nothing, b"a key of thirty-two bytes, or so.", [], 0)
-    client = Client(nothing, sessions, utc_ms, sessions.identify(token(), utc_ms()))
+    user = User(1, "ada@example.com", "Ada", "hash", 0, workspace=1, role=Role.VIEWER, operator=False, has_totp=False)
+    endings = Endings()
+    sessions = Sessions(nothing, endings, b"a key of thirty-two bytes, or so.", [], 0)
+    client = Client(nothing, identify, endings, utc_ms, sessions.identify(token(), utc_ms()))
     ended_at_ms: list[int] = []
     start_ms = utc_ms()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch)
         await trio.sleep(600)
-        assert client._answer({"type": "auth", "token": token()}, nothing) == {"type": "auth_ok"}
+        assert await client._answer({"type": "auth", "token": token()}, nothing) == {"type": "auth_ok"}
     assert ended_at_ms[0] - start_ms == pytest.approx(600_000 + ACCESS_MS, abs=1000)
 
 

@@ -13,7 +13,8 @@ from peekaping.api.auth import DEFAULT_EMAIL, ensure_first_user
 from peekaping.api.limits import FAILURES_PER_ADDRESS, HOUR_MS
 from peekaping.api.passwords import MOST_WAITING
 from peekaping.api.settings import ApiSettings
-from tests.api.support import EMAIL, HERE, PASSWORD, Api, accounts_in, assert_refused, running
+from peekaping.store.accounts import Accounts
+from tests.api.support import EMAIL, HERE, PASSWORD, Api, assert_refused, database_in, running
 
 
 async def test_it_works(api: Api) -> None:
@@ -100,7 +101,8 @@ async def test_a_flood_of_logins_is_sent_away_and_the_owner_does_not_queue_behin
 
 
 async def test_an_empty_database_gets_one_first_user(tmp_path: Path) -> None:
-    async with accounts_in(tmp_path) as accounts:
+    async with database_in(tmp_path) as database:
+        accounts = Accounts(database)
         password = await ensure_first_user(accounts, ApiSettings())
         assert password is not None
         assert len(password) >= 16
@@ -112,7 +114,8 @@ async def test_an_empty_database_gets_one_first_user(tmp_path: Path) -> None:
 
 
 async def test_the_first_user_takes_the_given_email_and_password(tmp_path: Path) -> None:
-    async with accounts_in(tmp_path) as accounts:
+    async with database_in(tmp_path) as database:
+        accounts = Accounts(database)
         assert await ensure_first_user(accounts, ApiSettings(admin_email=EMAIL, admin_password=PASSWORD)) is None
     async with running(tmp_path) as api:
         assert (await api.login()).status == 200

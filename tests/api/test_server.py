@@ -142,7 +142,7 @@ async def test_a_stop_does_not_wait_for_idle_connections(api: Api, port: int) ->
 async def test_a_stop_lets_a_running_request_finish(api: Api, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, go_on = trio.Event(), trio.Event()
 
-    async def slow() -> Any:
+    async def slow(workspace: int) -> Any:
         asked.set()
         await go_on.wait()
         raise ValueError("answered with a 500")
@@ -170,7 +170,7 @@ async def stuck_client(api: Api, listener: socket.socket) -> socket.socket:
     message = msgspec.json.encode({"type": "subscribe", "monitors": [monitor["id"]] * 5000})
     client.sendall(b"\x81\xfe" + len(message).to_bytes(2, "big") + b"\x00\x00\x00\x00" + message)
     (subscription,) = api.engine._hub.subscriptions
-    await until(lambda: subscription.monitors)
+    await until(lambda: subscription._monitors is not subscription._everything)
     await trio.testing.wait_all_tasks_blocked(0.01)
     return client
 

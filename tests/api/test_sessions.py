@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
 
 from peekaping.api.app import create_app
 from peekaping.api.auth import ACCESS_MS, REFRESH_MS
+from peekaping.store.accounts import Accounts, Role
 from tests.api.support import UNLIMITED, Answer, Api, assert_refused, running
 
 
@@ -117,11 +119,26 @@ async def test_a_token_that_was_tampered_with_is_refused(api: Api) -> None:
 
 async def test_another_app_over_the_same_accounts_takes_the_same_tokens(api: Api) -> None:
     twin = Api(
-        await create_app(api.engine, api.accounts, UNLIMITED, utc_ms=api.clock, stopping=api.stopping),
+        await create_app(api.engine, api.database, UNLIMITED, utc_ms=api.clock, stopping=api.stopping),
         api.engine,
-        api.accounts,
+        api.database,
         api.clock,
         api.stopping,
         api.token or "",
     )
     assert (await twin.call("GET", "/monitors")).status == 200
+
+
+async def test_a_login_beside_a_change_of_rights_gives_no_token_of_the_old(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_session = Accounts.open_session
+
+    async def overtaken(self: Accounts, user_id: int, *args: Any) -> str:
+        await self.change_user(user_id, api.clock(), role=Role.VIEWER)
+        return await open_session(self, user_id, *args)
+
+    monkeypatch.setattr(Accounts, "open_session", overtaken)
+    assert_refused(await api.login(), 401, "UNAUTHORIZED")
+    monkeypatch.undo()
+    assert (await use(api, (await api.login()).json["accessToken"])).status == 200

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 import trio
 
-from peekaping.api.shapes import iso
 from peekaping.engine.accounting import Bucket
+from peekaping.engine.records import iso
 from tests.api.support import Api, assert_refused
 
 

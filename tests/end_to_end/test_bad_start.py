@@ -83,6 +83,7 @@ def test_a_host_that_is_not_here(tmp_path: Path) -> None:
         (["serve", "--min-interval-ms", "0"], "--min-interval-ms"),
         (["serve", "--egress-deny", "10.0.0.0/33"], "10.0.0.0/33"),
         (["serve", "--admin-email", "me"], "me"),
+        (["serve", "--secret-key", "short"], "32 characters"),
         (["sevre"], "sevre"),
         ([], "command"),
         (["user", "add"], "EMAIL"),

@@ -12,6 +12,7 @@ import dns.message
 import trio
 import trustme
 
+from peekaping.engine.alerts.delivery import NewDelivery
 from peekaping.engine.memory import MemoryStore
 from peekaping.engine.net.egress import EgressGuard
 from peekaping.engine.net.nameservers import Nameserver
@@ -191,11 +192,11 @@ class _StallingStore(MemoryStore):
 
     stalls = 1
 
-    async def append(self, heartbeats: Sequence[Heartbeat]) -> None:
+    async def append(self, heartbeats: Sequence[Heartbeat], deliveries: Sequence[NewDelivery] = ()) -> None:
         if self.stalls:
             self.stalls -= 1
             await trio.sleep(10)
-        await super().append(heartbeats)
+        await super().append(heartbeats, deliveries)
 
 
 @asynccontextmanager

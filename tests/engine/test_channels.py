@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from peekaping.engine.alerts.alerting import Alerting
+from peekaping.engine.alerts.delivery import NewDelivery
 from peekaping.engine.certificate import Certificate
 from peekaping.engine.hub import PATIENCE_S, SUBSCRIBER_CAPACITY, Hub, Lagged, Subscription
 from peekaping.engine.memory import MemoryStore
@@ -21,6 +23,9 @@ from peekaping.engine.records import Heartbeat, Status
 from peekaping.engine.writer import COMMIT_EVERY_S, LARGEST_BATCH, Writer
 
 MONITOR = PushMonitor(name="job")
+
+
+SILENT = Alerting({}, {}, {}, lambda channels: None)
 
 
 def beat(at: int, *, transition: bool = False, monitor: int = 1) -> Heartbeat:
@@ -60,16 +65,16 @@ class Recording(MemoryStore):
         self.batches: list[tuple[float, int]] = []
         self.fails_until = 0.0
 
-    async def append(self, heartbeats: Sequence[Heartbeat]) -> None:
+    async def append(self, heartbeats: Sequence[Heartbeat], deliveries: Sequence[NewDelivery] = ()) -> None:
         if trio.current_time() < self.fails_until:
             raise StoreFailed("disk full")
-        await super().append(heartbeats)
+        await super().append(heartbeats, deliveries)
         self.batches.append((trio.current_time(), len(heartbeats)))
 
 
 async def test_heartbeats_are_committed_together_within_the_commit_rhythm(autojump_clock: MockClock) -> None:
     store, outlet = Recording(), Outlet(1000)
-    writer = Writer(store, outlet)
+    writer = Writer(store, outlet, SILENT)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(writer.run)
         await trio.sleep(10)
@@ -85,7 +90,7 @@ async def test_heartbeats_are_committed_together_within_the_commit_rhythm(autoju
 async def test_a_transition_is_committed_at_once(autojump_clock: MockClock) -> None:
     store, outlet = Recording(), Outlet(1000)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(Writer(store, outlet).run)
+        nursery.start_soon(Writer(store, outlet, SILENT).run)
         await wait_all_tasks_blocked()
         outlet.offer(beat(1))
         await trio.sleep(0.1)
@@ -98,7 +103,7 @@ async def test_a_transition_is_committed_at_once(autojump_clock: MockClock) -> N
 
 async def test_flushing_waits_for_everything_offered_before(autojump_clock: MockClock) -> None:
     store, outlet = Recording(), Outlet(100_000)
-    writer = Writer(store, outlet)
+    writer = Writer(store, outlet, SILENT)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(writer.run)
         await wait_all_tasks_blocked()
@@ -115,7 +120,7 @@ async def test_a_store_that_fails_for_a_while_loses_nothing(autojump_clock: Mock
     store, outlet = Recording(), Outlet(1000)
     await store.add(MONITOR, now_ms=0, push_id=None)
     store.fails_until = 30
-    writer = Writer(store, outlet)
+    writer = Writer(store, outlet, SILENT)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(writer.run)
         for at in range(100):
@@ -132,7 +137,7 @@ async def test_a_store_that_fails_for_a_while_loses_nothing(autojump_clock: Mock
 async def test_a_crash_in_mid_commit_loses_nothing(autojump_clock: MockClock) -> None:
     store, outlet = Recording(), Outlet(1000)
     await store.add(MONITOR, now_ms=0, push_id=None)
-    writer = Writer(store, outlet)
+    writer = Writer(store, outlet, SILENT)
     for at in range(10):
         outlet.offer(beat(at))
     writer._store = Crashing()
@@ -144,7 +149,7 @@ async def test_a_crash_in_mid_commit_loses_nothing(autojump_clock: MockClock) ->
 
 
 class Crashing(MemoryStore):
-    async def append(self, heartbeats: Sequence[Heartbeat]) -> None:
+    async def append(self, heartbeats: Sequence[Heartbeat], deliveries: Sequence[NewDelivery] = ()) -> None:
         raise ZeroDivisionError
 
 
@@ -153,7 +158,7 @@ async def test_subscribers_get_what_they_asked_for(autojump_clock: MockClock) ->
     hub = Hub(outlets)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
-        with Subscription(hub, None) as everything, Subscription(hub, [2]) as second:
+        with Subscription(hub, None) as everything, Subscription(hub, {2}) as second:
             for monitor in (1, 2, 3):
                 outlets.offer(beat(monitor, monitor=monitor))
             assert [(await anext(everything)) for _ in range(3)] == [beat(n, monitor=n) for n in (1, 2, 3)]

@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from peekaping.engine.accounting import Bucket
 from peekaping.engine.actor import Runtime
+from peekaping.engine.alerts.delivery import NewDelivery
 from peekaping.engine.errors import Escalated
 from peekaping.engine.hub import Subscription
 from peekaping.engine.memory import MemoryStore
@@ -33,9 +34,9 @@ class Faulty(MemoryStore):
         if self.faults.get(method):
             raise self.faults[method].pop(0)
 
-    async def append(self, heartbeats: Sequence[Heartbeat]) -> None:
+    async def append(self, heartbeats: Sequence[Heartbeat], deliveries: Sequence[NewDelivery] = ()) -> None:
         self._fail("append")
-        await super().append(heartbeats)
+        await super().append(heartbeats, deliveries)
 
     async def roll_up(self, buckets: Sequence[Bucket]) -> None:
         self._fail("roll_up")

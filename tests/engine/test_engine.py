@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import msgspec
@@ -9,10 +10,14 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from peekaping.engine.actor import Counters, _probe_within
+from peekaping.engine.alerts.delivery import NewDelivery
 from peekaping.engine.engine import Engine
 from peekaping.engine.errors import Invalid, NoSuchMonitor, Stopped
 from peekaping.engine.memory import MemoryStore
-from peekaping.engine.records import Entry, Heartbeat, Status
+from peekaping.engine.net.trace import WAIT, Trace
+from peekaping.engine.probes.probe import Probe
+from peekaping.engine.records import Entry, Heartbeat, Outcome, Status
 from peekaping.engine.schedule import until_slot_ms
 
 from .scripted import EPOCH_MS, FAILING, OK, REFUSED, ScriptedNetwork, collect, engine_on, http
@@ -337,9 +342,9 @@ async def test_a_history_from_the_future_is_said_loudly(
 class SlowToChange(MemoryStore):
     """A store whose disk hangs for a minute at each change of a monitor."""
 
-    async def replace(self, entry: Entry) -> None:
+    async def replace(self, entry: Entry, deliveries: Sequence[NewDelivery] = ()) -> None:
         await trio.sleep(60)
-        await super().replace(entry)
+        await super().replace(entry, deliveries)
 
 
 async def test_a_renamed_monitor_is_checked_while_its_name_is_stored(autojump_clock: MockClock) -> None:
@@ -353,3 +358,28 @@ async def test_a_renamed_monitor_is_checked_while_its_name_is_stored(autojump_cl
         assert len(network.times("site")) <= before + 1, "what is seen now would be taken for the new target's"
         await trio.sleep(1)
         assert network.times("new")
+
+
+async def test_a_timeout_of_a_check_that_was_woken_late_is_our_own(autojump_clock: MockClock) -> None:
+    class Hanging(Probe):
+        async def __call__(self, trace: Trace) -> Outcome:
+            trace.enter(WAIT)
+            await trio.sleep_forever()
+            raise AssertionError("unreached")
+
+    counters = Counters()
+    assert (await _probe_within(1, Hanging(), counters, woken_late_s=0.1)).status is DOWN
+    outcome = await _probe_within(1, Hanging(), counters, woken_late_s=0.3)
+    assert (outcome.status, outcome.reason, counters.faults) == (UNKNOWN, "starved", 1)
+
+
+async def test_a_target_that_hangs_for_the_whole_interval_is_down_at_every_check(autojump_clock: MockClock) -> None:
+    network = ScriptedNetwork(site=lambda: [1000.0])
+    async with engine_on(network) as engine:
+
+        async def add() -> None:
+            await trio.sleep(0.3)  # not in its slot: the first check is at once and ends after the next is due
+            await engine.add(http(interval=1000, timeout=1000))
+
+        beats = await collect(engine, 5, then=add)
+    assert [beat.status for beat in beats] == [DOWN] * 5

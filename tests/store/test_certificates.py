@@ -13,6 +13,7 @@ import trio
 import trustme
 
 from peekaping.engine import certificate as certificate_module
+from peekaping.engine.alerts.delivery import NewDelivery
 from peekaping.engine.certificate import SeenCertificate
 from peekaping.engine.engine import Engine
 from peekaping.engine.memory import MemoryStore
@@ -185,9 +186,9 @@ class _SlowStore(MemoryStore):
         super().__init__()
         self.gate = trio.Event()
 
-    async def append(self, heartbeats: Sequence[Heartbeat]) -> None:
+    async def append(self, heartbeats: Sequence[Heartbeat], deliveries: Sequence[NewDelivery] = ()) -> None:
         await self.gate.wait()
-        await super().append(heartbeats)
+        await super().append(heartbeats, deliveries)
 
 
 async def test_one_that_was_still_to_be_stored_does_not_outlive_its_target() -> None:
@@ -204,9 +205,9 @@ async def test_one_that_was_still_to_be_stored_does_not_outlive_its_target() -> 
 class _SlowToChange(MemoryStore):
     """A store that takes two minutes for a change of a monitor."""
 
-    async def replace(self, entry: Entry) -> None:
+    async def replace(self, entry: Entry, deliveries: Sequence[NewDelivery] = ()) -> None:
         await trio.sleep(120)
-        await super().replace(entry)
+        await super().replace(entry, deliveries)
 
 
 async def test_nothing_is_seen_of_the_old_target_while_the_change_is_stored(
@@ -232,7 +233,7 @@ async def test_nothing_is_seen_of_the_old_target_while_the_change_is_stored(
 
 
 class _FailingStore(MemoryStore):
-    async def replace(self, entry: Entry) -> None:
+    async def replace(self, entry: Entry, deliveries: Sequence[NewDelivery] = ()) -> None:
         raise StoreFailed("disk full")
 
 

@@ -133,6 +133,7 @@ async def test_a_file_that_cannot_be_written_to_is_refused(folder_of_nobody: Pat
     await Database.open(path).close()
     allow(path, 0o444)
     allow(f"{path}-lock", 0o666)
+    allow(f"{path}-key", 0o644)
     allow(folder_of_nobody, 0o777)
     become_nobody()
     assert refusal(path) == (
@@ -266,10 +267,10 @@ async def test_the_log_is_a_file_while_open_and_is_folded_in_at_the_end(tmp_path
     database = Database.open(tmp_path / "peekaping.db")
     await database.write(put("kept"))
     assert files(tmp_path) == {
-        "peekaping.db", "peekaping.db-lock", "peekaping.db-shm", "peekaping.db-wal",
+        "peekaping.db", "peekaping.db-key", "peekaping.db-lock", "peekaping.db-shm", "peekaping.db-wal",
     }  # fmt: skip
     await database.close()
-    assert files(tmp_path) == {"peekaping.db", "peekaping.db-lock"}
+    assert files(tmp_path) == {"peekaping.db", "peekaping.db-key", "peekaping.db-lock"}
     with sqlite_utils.Database(tmp_path / "peekaping.db") as plain:
         assert plain.execute("SELECT name FROM setting").fetchall() == [("kept",)]
 

@@ -10,8 +10,9 @@ import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
 from peekaping.engine.certificate import SeenCertificate
+from peekaping.engine.records import Status
 from peekaping.store.database import Database
-from peekaping.store.migrations import migrations
+from peekaping.store.migrations import keep_outages, migrations
 from tests.store.support import NOON, beat, certificate, monitor, opened
 
 
@@ -78,3 +79,20 @@ async def test_a_file_from_before_certificates_keeps_its_monitors_and_learns_the
         assert [snapshot.entry.monitor for snapshot in await store.load()] == [monitor()]
         await store.append([beat(1, NOON, certificate=certificate())])
         assert [snapshot.certificate for snapshot in await store.load()] == [SeenCertificate(certificate(), NOON)]
+
+
+async def test_the_outages_of_a_history_from_before_they_were_noted_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "peekaping.db"
+    down, up = Status.DOWN, Status.UP
+    async with opened(path) as store:
+        for _ in range(2):
+            await store.add(monitor(), now_ms=NOON, push_id=None)
+        changes = [(1, NOON, up), (1, NOON + 10, down), (1, NOON + 30, up), (2, NOON + 20, down)]
+        await store.append([beat(number, at, status, transition=True) for number, at, status in changes])
+    statement = "SELECT opened_by, started, ended, status FROM incident ORDER BY opened_by"
+    with sqlite_utils.Database(path) as db:
+        noted = db.execute(statement).fetchall()
+        db.execute("DELETE FROM incident")
+        keep_outages(db)
+        assert db.execute(statement).fetchall() == noted
+    assert noted == [(1, NOON + 10, NOON + 30, "resolved"), (2, NOON + 20, None, "investigating")]

@@ -8,7 +8,7 @@ from typing import Any
 from unittest import mock
 
 import trio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from peekaping.engine.accounting import DAY, HOUR, MINUTE, SPANS, Bucket
@@ -23,7 +23,7 @@ from tests.store.support import certificate, monitor, prune
 STATUSES = list(Status)
 NUMBERS = st.integers(1, 4)
 TIMES = st.builds(
-    lambda day, tick: day * DAY + tick * 25_000, st.integers(0, 12).map(lambda n: n * n), st.integers(0, 9)
+    lambda day, tick: day * DAY + tick * 25_000, st.integers(0, 22).map(lambda n: n * n), st.integers(0, 9)
 )
 
 
@@ -86,8 +86,11 @@ async def answers(store: Store, *, looks_at_all: bool) -> list[object]:
     for number in range(1, 5):
         found.append(await store.heartbeats(number, limit=100))
         found.append(await store.heartbeats(number, from_ms=16 * DAY, to_ms=49 * DAY + 50_000, limit=3))
-        found += [await store.buckets(number, span, from_ms=0, to_ms=200 * DAY) for span in SPANS]
+        found += [await store.buckets(number, span, from_ms=0, to_ms=500 * DAY) for span in SPANS]
+        found.append(await store.outages(number, from_ms=0, to_ms=500 * DAY, limit=100))
+        found.append(await store.outages(number, from_ms=DAY + 50_000, to_ms=49 * DAY + 100_000, limit=2))
     found += [await store.totals(span, from_ms=30 * DAY, to_ms=90 * DAY) for span in (HOUR, DAY)]
+    found += [await store.sums([4, 2, 1, 3], span, from_ms=DAY, to_ms=90 * DAY) for span in SPANS]
     if looks_at_all:
         found += [await store.load(), await store.tails([4, 2, 1, 3])]
     return found
@@ -95,6 +98,7 @@ async def answers(store: Store, *, looks_at_all: bool) -> list[object]:
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(OPERATIONS, st.integers(1, 5))
+@example([("roll_up", [minute_at(1, 36 * DAY)]), ("prune", 144 * DAY)], 1)
 def test_sqlite_answers_as_memory_does(operations: list[tuple[Any, ...]], small: int) -> None:
     async def main(path: Path) -> None:
         memory, database = MemoryStore(), Database.open(path)

@@ -58,6 +58,7 @@ async def test_a_process_that_is_killed_loses_nothing_committed(tmp_path: Path) 
         killed = tmp_path / "killed.db"
         copy(path, killed)
         copy(f"{path}-wal", f"{killed}-wal")
+        copy(f"{path}-key", f"{killed}-key")
     async with opened(killed) as store:
         assert await store.heartbeats(number, limit=9) == [beat(number, NOON)]
 
@@ -82,7 +83,7 @@ async def test_a_roll_up_is_five_statements_however_long(database: Database, sql
     for start in (NOON, NOON + MINUTE):
         with statements(database) as seen:
             await sqlite.roll_up([minute(number, start) for number in numbers])
-        summing = "INSERT INTO total (span,"
+        summing = "INSERT INTO total (workspace,"
         assert seen == ["INSERT INTO hour AS", summing, "INSERT INTO day AS", summing, "INSERT INTO minute (monitor,"]
 
 
@@ -147,7 +148,7 @@ async def test_pruning_goes_in_small_steps(
         assert left[-2] - left[-1] <= 10
     assert left[-1] == 0
     tables = ("minute", "hour", "day", "doomed")
-    assert [await count(database, table) for table in tables] == [4, 4, 4, 0]
+    assert [await count(database, table) for table in tables] == [4, 0, 4, 0]
 
 
 async def test_nothing_is_left_of_a_removed_monitor(database: Database, sqlite: SqliteStore) -> None:

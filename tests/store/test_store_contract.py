@@ -399,7 +399,7 @@ async def test_what_a_monitor_goes_on_from_is_not_forgotten(store: Store) -> Non
 
 async def test_a_removed_monitor_is_forgotten_wholly(store: Store) -> None:
     one, two = await add(store, 2)
-    await store.append([beat(one, NOON, transition=True), beat(two, NOON)])
+    await store.append([beat(one, NOON, DOWN, transition=True), beat(two, NOON)])
     await store.roll_up([minute(one, NOON), minute(two, NOON)])
     await store.remove(one)
     for _ in range(2):  # at once, and after the pruning
@@ -407,6 +407,8 @@ async def test_a_removed_monitor_is_forgotten_wholly(store: Store) -> None:
         assert await ats(store, one) == []
         assert await store.buckets(one, DAY, from_ms=0, to_ms=NOON + 1) == []
         assert await store.tails([one]) == [Tail(one, None, None, [])]
+        assert (await store.sums([one], DAY, from_ms=0, to_ms=NOON + 1))[0].checks == 0
+        assert await store.outages(one, from_ms=0, to_ms=NOON + 1, limit=9) == (0, [])
         assert (await store.totals(DAY, from_ms=0, to_ms=NOON + 1)).checks == 1
         await prune(store, NOON)
 
@@ -426,6 +428,8 @@ async def test_every_method_is_a_checkpoint(store: Store) -> None:
         lambda: store.heartbeats(1, limit=1),
         lambda: store.buckets(1, DAY, from_ms=0, to_ms=1),
         lambda: store.totals(DAY, from_ms=0, to_ms=1),
+        lambda: store.sums([1], DAY, from_ms=0, to_ms=1),
+        lambda: store.outages(1, from_ms=0, to_ms=1, limit=1),
         lambda: store.prune(NOON),
         lambda: store.remove(1),
     ):
@@ -440,3 +444,22 @@ async def test_a_call_cancelled_before_it_began_changes_nothing(store: Store) ->
         await store.append([beat(number, NOON)])
     assert scope.cancelled_caught
     assert await ats(store, number) == []
+
+
+async def test_a_workspaces_totals_are_of_its_own_monitors(store: Store) -> None:
+    (first,) = await add(store)
+    second = await store.add(monitor("Theirs"), now_ms=NOON, push_id=None, workspace=2)
+    assert {snapshot.entry.workspace for snapshot in await store.load()} == {1, 2}
+    await store.roll_up([minute(first, NOON, checks=3), minute(second.number, NOON, checks=4)])
+
+    async def checks(span: int) -> list[int]:
+        spans = [
+            await store.totals(span, from_ms=0, to_ms=NOON + DAY, workspace=workspace) for workspace in (1, 2, 3, None)
+        ]
+        return [total.checks for total in spans]
+
+    for span in (HOUR, DAY):
+        assert await checks(span) == [3, 4, 0, 7]
+    await store.remove(second.number)
+    for span in (HOUR, DAY):
+        assert await checks(span) == [3, 0, 0, 3]

@@ -1,0 +1,153 @@
+"""/status-pages: one page by its slug for everybody, the rest for those who keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, TypedDict
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
+from quart import Blueprint, Response
+
+from peekaping.api import gate
+from peekaping.api.bodies import Page, PageLimit, json_object, query, read
+from peekaping.api.describe import OPEN, READ, WRITE, described
+from peekaping.api.errors import ApiError
+from peekaping.api.incident_rules import Monitors
+from peekaping.api.public_page import PublicPages, PublicPageShape
+from peekaping.api.references import monitor_numbers
+from peekaping.api.shapes import PaginationShape, Time, nothing, pagination, reply
+from peekaping.engine.engine import Engine
+from peekaping.engine.records import iso, monitor_id
+from peekaping.store.errors import SlugTaken
+from peekaping.store.status_pages import StatusPage, StatusPages
+
+INVALID = "Invalid status page"
+SHOWN_ONLY = ("createdAt", "updatedAt")
+"""Fields that are shown and passed over in a change, so that what was read can be sent back."""
+
+Slug = Annotated[
+    str,
+    Meta(
+        max_length=100,
+        pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$(?!\n)",
+        description="at most 100 lower-case letters, digits and hyphens between them, such as our-shop",
+    ),
+]
+Title = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S", description="a text of 1 to 200 characters")]
+Text = Annotated[str, Meta(max_length=5000, description="a text of at most 5000 characters")]
+
+
+class NewPage(Struct):
+    slug: Slug
+    title: Title
+    description: Text = ""
+    published: bool = False
+    monitors: Monitors = []
+
+
+class PageChanges(Struct):
+    """What is left out stays."""
+
+    slug: Slug | UnsetType = UNSET
+    title: Title | UnsetType = UNSET
+    description: Text | UnsetType = UNSET
+    published: bool | UnsetType = UNSET
+    monitors: Monitors | UnsetType = UNSET
+
+
+class Listing(Struct):
+    page: Page = 1
+    limit: PageLimit = 20
+
+
+class PageShape(TypedDict):
+    slug: str
+    title: str
+    description: str
+    published: bool
+    monitors: list[str]
+    createdAt: Time
+    updatedAt: Time
+
+
+class PagesShape(TypedDict):
+    statusPages: list[PageShape]
+    pagination: PaginationShape
+
+
+def routes(engine: Engine, pages: StatusPages, public: PublicPages, utc_ms: Callable[[], int]) -> Blueprint:
+    blueprint = Blueprint("status_pages", __name__)
+
+    @blueprint.get("/status-pages")
+    @described("List the status pages", needs=READ, query=Listing, answers={200: PagesShape})
+    async def show_all() -> Response:
+        """As those see them who keep them, oldest first."""
+        asked = query(Listing)
+        first = (asked.page - 1) * asked.limit
+        total, found = await pages.of_workspace(gate.identity().workspace, first=first, limit=asked.limit)
+        shown = [page_shape(page) for page in found]
+        return reply({"statusPages": shown, "pagination": pagination(asked.page, asked.limit, total)})
+
+    @blueprint.get("/status-pages/<slug>")
+    @described("Show a status page to everybody", needs=OPEN, answers={200: PublicPageShape})
+    async def show(slug: str) -> Response:
+        """Once it is published, without a login."""
+        return Response(await public.json(slug), content_type="application/json")
+
+    @blueprint.post("/status-pages")
+    @described("Create a status page", needs=WRITE, body=NewPage, answers={201: PageShape}, errors=(409,))
+    async def create() -> Response:
+        body, workspace = read(NewPage, await json_object(), INVALID), gate.identity().workspace
+        numbers, now = monitor_numbers(engine, workspace, body.monitors, INVALID), utc_ms()
+        page = StatusPage(body.slug, body.title, body.description, body.published, numbers, workspace, now, now)
+        try:
+            return reply(page_shape(await pages.add(page)), 201)
+        except SlugTaken as error:
+            raise _taken(error) from error
+
+    @blueprint.route("/status-pages/<slug>", methods=["PUT", "PATCH"])
+    @described("Change a status page", needs=WRITE, body=PageChanges, answers={200: PageShape}, errors=(409,))
+    async def change(slug: str) -> Response:
+        data, workspace = await json_object(), gate.identity().workspace
+        body = read(PageChanges, {name: data[name] for name in data if name not in SHOWN_ONLY}, INVALID)
+        wanted = {name: value for name in body.__struct_fields__ if (value := getattr(body, name)) is not UNSET}
+        if body.monitors is not UNSET:
+            wanted["monitors"] = monitor_numbers(engine, workspace, body.monitors, INVALID)
+        try:
+            page = await pages.change(workspace, slug, partial(replace, **wanted, updated_ms=utc_ms()))
+        except SlugTaken as error:
+            raise _taken(error) from error
+        if page is None:
+            raise _missing()
+        return reply(page_shape(page))
+
+    @blueprint.delete("/status-pages/<slug>")
+    @described("Delete a status page", needs=WRITE, answers={204: None})
+    async def delete(slug: str) -> Response:
+        if not await pages.remove(gate.identity().workspace, slug):
+            raise _missing()
+        return nothing()
+
+    return blueprint
+
+
+def page_shape(page: StatusPage) -> PageShape:
+    return {
+        "slug": page.slug,
+        "title": page.title,
+        "description": page.description,
+        "published": page.published,
+        "monitors": [monitor_id(number) for number in page.monitors],
+        "createdAt": iso(page.created_ms),
+        "updatedAt": iso(page.updated_ms),
+    }
+
+
+def _taken(error: SlugTaken) -> ApiError:
+    return ApiError(409, f"Choose another slug: {error}")
+
+
+def _missing() -> ApiError:
+    return ApiError(404, "There is no such status page")

@@ -1,0 +1,42 @@
+"""Discord, by a webhook."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import httpx
+
+from peekaping.engine.alerts.channel import OptionalText, url_rule
+from peekaping.engine.alerts.message import Message
+from peekaping.engine.alerts.web import Web
+from peekaping.engine.alerts.worded import Url, Worded, color, named, token_rule
+from peekaping.engine.fields import Rule
+from peekaping.engine.records import iso
+
+
+class Discord(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="discord"):
+    """One channel of one server, or a thread in it."""
+
+    url: Url
+    username: OptionalText = None
+    thread_id: OptionalText = None
+
+    secrets: ClassVar[frozenset[str]] = frozenset({"url"})
+    rules: ClassVar[dict[str, Rule]] = {**Worded.rules, "url": url_rule, "thread_id": token_rule}
+
+    async def send(self, message: Message, web: Web) -> str:
+        """See `Channel.send`."""
+        title, text = self.words(message, most_title=256)
+        body = {
+            "embeds": [
+                {"title": title, "description": text, "color": int(color(message), 16), "timestamp": iso(message.at)}
+            ],
+            "allowed_mentions": {"parse": []},  # a target must not call everyone
+            **named(username=self.username),
+        }
+        # `wait`: or Discord says that all is well before it has looked.
+        return await web.request("POST", _with(self.url, wait="true", **named(thread_id=self.thread_id)), json=body)
+
+
+def _with(url: str, **query: str) -> str:
+    return str(httpx.URL(url).copy_merge_params(query))

@@ -1,0 +1,32 @@
+"""Grafana OnCall, by a formatted webhook integration."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from peekaping.engine.alerts.channel import url_rule
+from peekaping.engine.alerts.message import Event, Message
+from peekaping.engine.alerts.web import Web
+from peekaping.engine.alerts.worded import Url, Worded
+from peekaping.engine.fields import Rule
+
+
+class GrafanaOncall(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="grafana_oncall"):
+    """One integration. A recovery resolves what the failure opened."""
+
+    url: Url
+
+    groups: ClassVar[bool] = False
+    secrets: ClassVar[frozenset[str]] = frozenset({"url"})
+    rules: ClassVar[dict[str, Rule]] = {**Worded.rules, "url": url_rule}
+
+    async def send(self, message: Message, web: Web) -> str:
+        """See `Channel.send`."""
+        title, text = self.words(message)
+        body = {
+            "alert_uid": message.subject,
+            "title": title,
+            "message": text,
+            "state": "ok" if message.event is Event.UP else "alerting",
+        }
+        return await web.request("POST", self.url, json=body)

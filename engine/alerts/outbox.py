@@ -1,0 +1,199 @@
+"""The dispatcher: sends what waits in the outbox, each channel in a task of its own, so that none waits for another.
+
+Nothing is remembered here that a crash could take: a delivery waits in the store until what came of it is stored. One that was
+sent while the process died is sent again, with the same key. So every message is sent at least once, and those of one monitor
+to one channel in their order: the next is not tried before the one before it was sent or given up.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+
+import trio
+from msgspec.structs import replace
+
+from peekaping.engine.alerts.channel import NotDelivered, deliver
+from peekaping.engine.alerts.delivery import DISABLED, ChannelEntry, Delivery, State, Tried, channel_id
+from peekaping.engine.alerts.message import Message, grouped
+from peekaping.engine.alerts.ports import AlertStore
+from peekaping.engine.alerts.rules import next_try, quiet_until
+from peekaping.engine.alerts.web import Web
+from peekaping.engine.ports import StoreFailed
+from peekaping.engine.supervisor import MONITOR, Supervisor
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 4
+"""Tries of one channel that run side by side, where messages are not grouped: one that hangs does not hold up other monitors'."""
+MOST_GROUPED = 100
+GROUP_EVERY_S = 10.0
+"""After a message the next one of that channel waits so long, and takes along what came up meanwhile. An outage of everything is
+noticed within an interval, so a minute of it is 7 messages; the first goes out at once. Chat services take one a second."""
+LOOK_AGAIN_S = 60.0
+"""The wall clock may be set, so nobody sleeps for longer by it."""
+SETTLE_WITHIN_S = 0.5
+STORE_RETRY_S = 1.0
+
+
+class _Lane:
+    """One channel's task."""
+
+    def __init__(self) -> None:
+        self.scope = trio.CancelScope()
+        self.bell = trio.Event()
+        """Rung when there may be something new to do."""
+        self.busy: set[int] = set()
+        """The monitors of which a message is being sent."""
+        self.rest_until = 0.0
+        """By trio's clock."""
+
+
+class Dispatcher:
+    """One engine's. `run` is the actor; each channel's task is one too, and crashes alone."""
+
+    def __init__(
+        self,
+        store: AlertStore,
+        channels: Mapping[int, ChannelEntry],
+        web: Web,
+        supervisor: Supervisor,
+        utc_ms: Callable[[], int],
+        rng: random.Random | None = None,
+    ) -> None:
+        self._store = store
+        self._channels = channels
+        self._web = web
+        self._supervisor = supervisor
+        self._utc_ms = utc_ms
+        self._random = rng or random.Random()
+        self._lanes: dict[int, _Lane] = {}
+        self._nursery: trio.Nursery | None = None
+
+    def wake(self, channels: Iterable[int]) -> None:
+        """Something was stored for these, or they were changed."""
+        for number in channels:
+            if number not in self._channels:
+                continue  # removed while its message was being stored
+            lane = self._lanes.get(number)
+            if lane is None:
+                lane = self._lanes[number] = _Lane()
+                if self._nursery is not None:
+                    self._nursery.start_soon(self._keep, number, lane)
+            lane.bell.set()
+
+    def forget(self, channel: int) -> None:
+        """A channel was removed: nothing more is sent."""
+        lane = self._lanes.pop(channel, None)
+        if lane is not None:
+            lane.scope.cancel()
+
+    async def run(self) -> None:
+        """Send what waits, and what comes, until cancelled."""
+        self.wake(await self._store.channels_waiting())
+        try:
+            async with trio.open_nursery() as self._nursery:
+                for number, lane in self._lanes.items():
+                    self._nursery.start_soon(self._keep, number, lane)
+                await trio.sleep_forever()
+        finally:
+            self._nursery = None
+
+    async def _keep(self, number: int, lane: _Lane) -> None:
+        with lane.scope:
+            await self._supervisor.keep(channel_id(number), partial(self._serve, number, lane), MONITOR)
+
+    async def _serve(self, number: int, lane: _Lane) -> None:
+        lane.busy.clear()
+        async with trio.open_nursery() as tries:
+            while True:
+                lane.bell = trio.Event()
+                entry = self._channels[number]
+                wait_s = self._pause_s(entry, lane)
+                if wait_s <= 0:
+                    try:
+                        batches, next_ms = await self._batches(entry, lane)
+                    except StoreFailed as error:
+                        log.error("the outbox cannot be read, trying again: %s", error)
+                        await trio.sleep(STORE_RETRY_S)
+                        continue
+                    for batch in batches:
+                        lane.busy.update(one.monitor for one in batch)
+                        tries.start_soon(self._try, entry, lane, batch)
+                    wait_s = LOOK_AGAIN_S if next_ms is None else (next_ms - self._utc_ms()) / 1000
+                with trio.move_on_after(min(max(wait_s, 0), LOOK_AGAIN_S)):
+                    await lane.bell.wait()
+
+    def _pause_s(self, entry: ChannelEntry, lane: _Lane) -> float:
+        """How long nothing may be sent to a channel."""
+        if not entry.settings.enabled:
+            return LOOK_AGAIN_S
+        now_ms = self._utc_ms()
+        quiet_end = quiet_until(entry.settings.quiet_hours, now_ms)
+        if quiet_end is not None:
+            return (quiet_end - now_ms) / 1000
+        return lane.rest_until - trio.current_time()
+
+    async def _batches(self, entry: ChannelEntry, lane: _Lane) -> tuple[list[list[Delivery]], int | None]:
+        """What to send now, a message each, and when to look again."""
+        number, now_ms = entry.number, self._utc_ms()
+        if not entry.channel.groups:
+            due, next_ms = await self._store.due(number, now_ms, one_each=True, limit=2 * AT_ONCE)
+            free = [one for one in due if one.monitor not in lane.busy]
+            return [[one] for one in free[: AT_ONCE - len(lane.busy)]], next_ms
+        if lane.busy:
+            return [], None  # the one that is being sent rings when it is done
+        due, next_ms = await self._store.due(number, now_ms, one_each=False, limit=MOST_GROUPED)
+        batch = [one for one in due if one.bundle == due[0].bundle]
+        if batch and batch[0].bundle is None:  # also of one: it must not come again as a part of something else
+            await self._store.bundle([one.number for one in batch])
+            batch = [replace(one, bundle=batch[0].number) for one in batch]
+        return [batch] if batch else [], next_ms
+
+    async def _try(self, entry: ChannelEntry, lane: _Lane, batch: Sequence[Delivery]) -> None:
+        try:
+            tried = await self._send(entry, batch)
+            if entry.channel.groups:
+                # Also after a failure: what comes up while a service is down is to be a few messages when it is back.
+                retry_s = (tried.due_ms - tried.at_ms) / 1000 if tried.state is State.WAITING else GROUP_EVERY_S
+                lane.rest_until = trio.current_time() + min(retry_s, GROUP_EVERY_S)
+            await self._settle(tried)
+        finally:
+            lane.busy.difference_update(one.monitor for one in batch)
+            lane.bell.set()
+
+    async def _send(self, entry: ChannelEntry, batch: Sequence[Delivery]) -> Tried:
+        numbers, oldest = tuple(one.number for one in batch), batch[0]
+        try:
+            answer = await deliver(entry.channel, _message(batch), self._web)
+        except NotDelivered as error:
+            now_ms = self._utc_ms()
+            first_ms = now_ms if oldest.first_tried_ms is None else oldest.first_tried_ms
+            due_ms = next_try(first_ms, oldest.tries + 1, now_ms, error.after_s, self._random.random())
+            if not self._channels[entry.number].settings.enabled:  # meanwhile
+                return Tried(numbers, now_ms, State.FAILED, DISABLED)
+            if error.retry and due_ms is not None:
+                return Tried(numbers, now_ms, State.WAITING, error.text, due_ms)
+            log.error("%s to %s is given up: %s", oldest.event, entry.id, error.text)
+            return Tried(numbers, now_ms, State.FAILED, error.text)
+        return Tried(numbers, self._utc_ms(), State.SENT, answer)
+
+    async def _settle(self, tried: Tried) -> None:
+        """Store what came of it. Also when the engine stops: else it would be sent again at the next start."""
+        while True:
+            with trio.move_on_after(SETTLE_WITHIN_S, shield=True):
+                try:
+                    await self._store.settle(tried)
+                    return
+                except StoreFailed as error:
+                    log.error("what came of a message cannot be stored, trying again: %s", error)
+            await trio.sleep(STORE_RETRY_S)
+
+
+def _message(batch: Sequence[Delivery]) -> Message:
+    first = batch[0]
+    if len(batch) == 1:
+        return first.message
+    return grouped([one.message for one in batch], key=f"{first.key}:{first.id}", at=first.created_ms)

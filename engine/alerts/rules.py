@@ -1,0 +1,67 @@
+"""Whom to tell, when, and how often to try: functions over values, without a clock, a socket or a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from peekaping.engine.alerts.message import SEVERITIES, Event, Severity
+from peekaping.engine.alerts.settings import DAY_MS, QuietHours
+
+FIRST_WAIT_MS = 1000
+LONGEST_WAIT_MS = 3_600_000
+TRIED_FOR_MS = DAY_MS
+JITTER = 0.25
+
+_ORDER = list(Severity)
+
+
+def matters(event: Event, least: Severity) -> bool:
+    """Whether a channel that wants what matters at least so much is told of this event.
+
+    A recovery passes wherever the failure before it did: who was called must hear that it is over.
+    """
+    severity = SEVERITIES.get(Event.DOWN if event is Event.UP else event, Severity.INFO)
+    return _ORDER.index(severity) <= _ORDER.index(least)
+
+
+def next_try(first_tried_ms: int, tries: int, now_ms: int, after_s: float | None, chance: float) -> int | None:
+    """When to try again after so many tries; None: no more, the day is over.
+
+    Waits double from a second to an hour, with up to a quarter more (`chance`, from 0 to 1), so that what failed together does
+    not come back together. A service that says how long it wants to be left alone (`after_s`) is.
+    """
+    last = first_tried_ms + TRIED_FOR_MS
+    if now_ms >= last:
+        return None
+    wait = min(FIRST_WAIT_MS << min(tries - 1, 20), LONGEST_WAIT_MS) * (1 + JITTER * chance)
+    return min(now_ms + round(max(wait, (after_s or 0) * 1000)), last)
+
+
+def quiet_until(hours: QuietHours | None, now_ms: int) -> int | None:
+    """When the quiet hours end that this instant is in; None: it is in none."""
+    if hours is None:
+        return None
+    zone = ZoneInfo(hours.timezone)
+    now = datetime.fromtimestamp(now_ms / 1000, zone)
+    clock = now.time()
+    spans_midnight = hours.start > hours.end
+    is_quiet = (clock >= hours.start or clock < hours.end) if spans_midnight else hours.start <= clock < hours.end
+    if not is_quiet:
+        return None
+    day = now.date() + timedelta(days=1 if spans_midnight and clock >= hours.start else 0)
+    end = datetime.combine(day, hours.end, zone).astimezone(UTC)
+    # In the hour that a clock repeats in autumn the end may be of its first pass, which is over.
+    return max(round(end.timestamp() * 1000), now_ms + 1)
+
+
+def reminder_number(down_since_ms: int, every_ms: int | None, now_ms: int) -> int:
+    """Which reminder is due: 0 is none yet. Those that were missed are not made up for."""
+    return 0 if every_ms is None else max(0, now_ms - down_since_ms) // every_ms
+
+
+def certificate_threshold(days_left: int, thresholds: Iterable[int]) -> int | None:
+    """The threshold in days that a certificate has come under: the closest one, so that a certificate first seen late is told of
+    once."""
+    return min((days for days in thresholds if days_left <= days), default=None)

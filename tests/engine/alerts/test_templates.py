@@ -1,0 +1,100 @@
+"""Templates say what users want, and do no harm whoever writes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from peekaping.engine.alerts.message import Event, compose, grouped
+from peekaping.engine.alerts.templates import preview, template_rule, worded
+from peekaping.engine.certificate import Certificate
+from peekaping.engine.errors import Invalid
+
+from .service import AT, AT_ISO, down, entry, up
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{ name }} {{ status }} {{ status_icon }}", "Website Monitor DOWN 🔴"),
+        ("{{ msg }} {{ time }} {{ ping }}", f"Connection timeout {AT_ISO} "),
+        ("{{ monitor.id }} {{ monitor.url }} {{ monitor.type }}", "monitor-123 https://example.com http"),
+        ("{{ heartbeat.status }} {{ heartbeat.message }} {{ heartbeat.timestamp }}", f"down Connection timeout {AT_ISO}"),
+        ("{{ event }} {{ severity }} {{ title }}", "monitor.down critical Website Monitor is down"),
+        ("{% if status == 'DOWN' %}{{ name | upcase | replace: ' ', '_' }}{% endif %}", "WEBSITE_MONITOR"),
+        ("{{ no.such.thing }}", ""),
+        ("{{ name.__class__ }}{{ monitor.__dict__ }}{{ monitor.keys }}", ""),
+    ],
+)  # fmt: skip
+def test_what_a_template_may_use(template: str, text: str) -> None:
+    assert preview(template, down()) == text
+
+
+def test_a_recovery_has_its_response_time() -> None:
+    assert (
+        preview("{{ status }} {{ ping }} {{ heartbeat.responseTime }} {{ msg }}", up()) == "UP 234 234 OK, after 5 min"
+    )
+
+
+def test_each_of_many_messages_can_be_told() -> None:
+    many = grouped([down(number=1, name="a"), up(number=2, name="b")], key="k", at=AT)
+    assert preview("{{ name }}:{% for item in items %} {{ item.name }}={{ item.status }}{% endfor %}", many) == (
+        "1 monitor is down, 1 monitor is up again: a=DOWN b=UP"
+    )
+
+
+def test_a_certificate_can_be_told() -> None:
+    certificate = Certificate("CN=x", "CN=CA", ("x",), 0, AT + 7 * 86_400_000, "f", "1")
+    message = compose(Event.CERTIFICATE, key="k", at=AT, entry=entry(), certificate=certificate)
+    shown = preview("{{ certificate.subject }} {{ certificate.daysLeft }} {{ certificate.notAfter }}", message)
+    assert shown == "CN=x 7 2024-01-27T10:30:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("{% if %}", "is no Liquid template: missing expression"),
+        ("{% include 'x' %}", "is no Liquid template: unexpected tag 'include'"),
+        ("{% render '/etc/passwd' %}", "is no Liquid template: unexpected tag 'render'"),
+        ("{% for i in (1..1000000000) reversed %}x{% endfor %}", "ranges such as (1..5) are not allowed"),
+        ("{% if true %}{% assign x = (1..1000000000) | join %}{% endif %}", "ranges such as (1..5) are not allowed"),
+        ("x" * 10_001, "must have at most 10000 characters"),
+        ("{% if a %}" * 500, "is no Liquid template"),
+    ],
+)
+def test_a_template_that_cannot_be_is_refused(template: str, why: str) -> None:
+    assert why in (template_rule(template) or "")
+    with pytest.raises(Invalid) as refused:
+        preview(template, down())
+    assert why in refused.value.errors["template"][0]
+
+
+GROWING = "{% assign s = 'aaaaaaaaaa' %}" + "{% assign s = s | append: s %}" * 60
+HARMFUL = [
+    GROWING + "{{ s }}",
+    "{{ 'aaaaaaaaaa'" + " | replace: 'a', 'aaaaaaaaaa'" * 12 + " }}",
+    "{% capture s %}aaaaaaaaaa{% endcapture %}" + "{% capture s %}{{ s }}{{ s }}{% endcapture %}" * 60,
+    "{% assign n = 99 %}" + "{% assign n = n | times: n %}" * 60,
+    "{% assign a = 'a,a,a,a,a,a,a,a,a,a' | split: ',' %}" + "{% assign a = a | concat: a %}" * 60,
+    "{% assign a = 'a,a,a,a,a,a,a,a,a,a' | split: ',' %}" + "{% for x in a %}" * 6 + "x" + "{% endfor %}" * 6,
+    "{% assign a = 'a,a,a,a,a,a,a,a,a,a' | split: ',' %}{% for x in a %}{{ msg | truncate: 5000 }}" + "x" * 5000 + "{% endfor %}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("template", HARMFUL)
+def test_no_template_takes_the_server_down(template: str) -> None:
+    assert template_rule(template) is None  # only rendering shows it
+    with pytest.raises(Invalid, match="cannot be rendered"):
+        preview(template, down())
+
+
+def test_a_budget_is_for_one_rendering() -> None:
+    for _ in range(300):  # each takes more than a hundredth of it
+        assert len(preview("{% assign s = '" + "x" * 5000 + "' %}{{ s | append: 'y' }}", down())) == 5001
+
+
+def test_an_alert_is_told_even_where_its_template_fails() -> None:
+    assert worded("{{ 1 | divided_by: 0 }}", down(), "Website Monitor is down").startswith(
+        "Website Monitor is down\n(Template cannot be rendered: divided_by: can't divide by 0"
+    )
+    assert worded("{% if status == 'UP' %}fine{% endif %}", down(), "plain") == "plain"  # services refuse what is empty
+    assert worded(None, down(), "plain") == "plain"
