@@ -25,6 +25,7 @@ LIBRARIES = {
 }
 INSTALL_WITHIN_S = 300
 
+_IN_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 _BLACKBOX = "modules: {http_2xx: {prober: http, timeout: 5s, http: {preferred_ip_protocol: ip4}}}\n"
 
 
@@ -35,6 +36,9 @@ class Wrk(msgspec.Struct, frozen=True):
     refused: int
     """Answers with another status than 2xx and 3xx."""
     seconds: float
+    p50_ms: float
+    """What half of the answers took at most; `p99_ms` 99 % of them."""
+    p99_ms: float
 
 
 def library(lab: Lab, name: str) -> Path:
@@ -99,14 +103,25 @@ def blackbox(lab: Lab, url: str) -> Iterator[tuple[Process, str]]:
 
 def wrk(lab: Lab, url: str, connections: int, seconds: float, script: Path | None = None) -> Wrk:
     """Ask as fast as it answers, over kept connections, from the other core."""
-    command = [program("wrk", "wrk"), "-t1", f"-c{connections}", f"-d{round(seconds)}s", "--timeout", "10s"]
+    command = [
+        program("wrk", "wrk"),
+        "-t1",
+        f"-c{connections}",
+        f"-d{round(seconds)}s",
+        "--timeout",
+        "10s",
+        "--latency",
+    ]
     scripted = [] if script is None else ["-s", str(script)]
     output = output_of([*command, *scripted, url], lab.other_core, seconds + 30, lab.folder / "wrk.log")
     total = re.search(r"(\d+) requests in ([\d.]+)(m?s)", output)
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
     if total is None:
         raise RuntimeError(f"wrk said nothing useful: {output}")
-    return Wrk(int(total[1]), int(refused[1]) if refused else 0, seconds)
+    took = {
+        share: float(time) * _IN_MS[unit] for share, time, unit in re.findall(r"(50|99)%\s+([\d.]+)(us|ms|s)\b", output)
+    }
+    return Wrk(int(total[1]), int(refused[1]) if refused else 0, seconds, took["50"], took["99"])
 
 
 def _first_answer(lab: Lab, url: str) -> str:

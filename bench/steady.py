@@ -88,6 +88,11 @@ def watch(
     )
 
 
+def late_p99_ms(database: Path, interval_ms: int, began_ms: int, ended_ms: int) -> int:
+    """How late 99 % of the checks began at most that ended in that time; after the server has ended."""
+    return _percentile(_look(database, interval_ms, began_ms, ended_ms)[2], 0.99)
+
+
 def memory_without_monitors(lab: Lab) -> int:
     """Resident kB of a server that has nothing to do."""
     lab.tell("a server without monitors")

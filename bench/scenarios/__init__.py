@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from bench.figures import Figure
 from bench.lab import Lab
-from bench.scenarios import base, capacity, checks, growth, https, live, many, push, start, storage
+from bench.scenarios import api, base, capacity, checks, growth, https, live, many, push, start, storage
 
 
 class Scenario(NamedTuple):
@@ -29,4 +29,5 @@ SCENARIOS = {
     "storage": Scenario(storage.run, 60, 20),
     "push": Scenario(push.run, 60, 10),
     "live": Scenario(live.run, 60, 10),
+    "api": Scenario(api.run, 170, 60),
 }
