@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import trio
 
@@ -58,6 +60,14 @@ async def test_a_url_that_apprise_does_not_know_is_final() -> None:
     with pytest.raises(NotDelivered, match="does not understand this URL") as failure:
         await send("apprise", {"url": "nonsense://host"})
     assert not failure.value.retry
+
+
+async def test_files_of_this_host_are_not_read(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.json"
+    secret.write_text('{"type": "top secret"}')
+    with pytest.raises(NotDelivered) as failure:
+        await send("apprise", {"url": f"workflow://127.0.0.1:{free_port()}/a/b?template={secret}"})
+    assert "top secret" not in failure.value.text
 
 
 async def test_nobody_there_is_tried_again() -> None:
