@@ -13,7 +13,7 @@ from peekaping.api.describe import READ, WRITE, described
 from peekaping.api.errors import ApiError
 from peekaping.api.identity import refusal
 from peekaping.api.monitor_models import MonitorChanges, MonitorShape, MonitorsShape, MonitorType, NewMonitor
-from peekaping.api.shapes import SHOWN_ONLY, monitor_shape, nothing, reply
+from peekaping.api.shapes import SHOWN_ONLY, monitor_shape, nothing, pagination, reply
 from peekaping.engine.engine import Engine
 from peekaping.engine.probes import KINDS
 from peekaping.engine.records import Snapshot, Status
@@ -36,21 +36,15 @@ def routes(engine: Engine) -> Blueprint:
         asked = query(Listing)
         if asked.type is not None and asked.type not in KINDS:
             raise ApiError(422, "Invalid query", details={"type": [f"Type must be one of: {', '.join(KINDS)}"]})
-        found = [
-            snapshot
-            for snapshot in engine.monitors(gate.identity().workspace)
-            if (asked.type is None or snapshot.entry.monitor.kind == asked.type)
-            and (asked.status is None or snapshot.state.status is asked.status)
-        ]
-        first = (asked.page - 1) * asked.limit
-        pagination = {
-            "page": asked.page,
-            "limit": asked.limit,
-            "total": len(found),
-            "pages": -(-len(found) // asked.limit),
-        }
-        shown = [_shape(snapshot) for snapshot in found[first : first + asked.limit]]
-        return reply({"monitors": shown, "pagination": pagination})
+        found, total = engine.page(
+            (asked.page - 1) * asked.limit,
+            asked.limit,
+            workspace=gate.identity().workspace,
+            kind=asked.type,
+            status=asked.status,
+        )
+        shown = [_shape(snapshot) for snapshot in found]
+        return reply({"monitors": shown, "pagination": pagination(asked.page, asked.limit, total)})
 
     @blueprint.post("/monitors")
     @described("Create a monitor", needs=WRITE, body=NewMonitor, answers={201: MonitorShape})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Set
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -76,7 +76,7 @@ class Director:
 
     # Reading: from memory, at any time.
 
-    def runtimes(self, workspace: int | None = None) -> Iterable[Runtime]:
+    def runtimes(self, workspace: int | None = None) -> Collection[Runtime]:
         """All monitors, or a workspace's, oldest first."""
         return (self._runtimes if workspace is None else self._workspaces[workspace]).values()
 

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -246,6 +247,28 @@ class Engine:
     def monitors(self, workspace: int | None = None) -> list[Snapshot]:
         """All monitors, or a workspace's, as they are now, oldest first."""
         return [runtime.snapshot for runtime in self._director.runtimes(workspace)]
+
+    def page(
+        self,
+        first: int,
+        limit: int,
+        *,
+        workspace: int | None = None,
+        kind: str | None = None,
+        status: Status | None = None,
+    ) -> tuple[list[Snapshot], int]:
+        """Some of those, from place `first` on, at most `limit`; and how many there are. All of that kind and status, if given.
+
+        Whoever shows twenty of ten thousand pays for twenty.
+        """
+        found = self._director.runtimes(workspace)
+        if kind is not None or status is not None:
+            found = [
+                runtime
+                for runtime in found
+                if kind in (None, runtime.entry.monitor.kind) and status in (None, runtime.state.status)
+            ]
+        return [runtime.snapshot for runtime in islice(found, first, first + limit)], len(found)
 
     async def push(
         self, push_id: str, *, status: Status = Status.UP, message: str | None = None, response_ms: int | None = None

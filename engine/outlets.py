@@ -86,7 +86,7 @@ class Outlets:
         self.stats = Outlet(STATS_CAPACITY)
         self.hub = Outlet(HUB_CAPACITY)
         self.hub_is_open = False
-        """Whether anybody listens: waking the hub for nobody would be a tenth of an idle fleet's cost."""
+        """Whether anybody listens; the hub is not woken for nobody."""
 
     def offer(self, heartbeat: Heartbeat) -> None:
         """Hand out one heartbeat; never blocks."""

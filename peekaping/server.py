@@ -148,7 +148,7 @@ async def collect_garbage() -> None:
     collector and 2 to 4 ms without. What start-up made lives as long as the process, so no later collection looks at it.
     What requests and failing checks leave is young when it is found, in passes of a few milliseconds. A healthy check leaves
     nothing, and what escapes those passes is little, so that everything is looked through only when memory has grown by
-    half: with 10,000 monitors that is a pause of some tenths of a second, with 100,000 of 4 s. (An older generation in
+    half: with 100,000 monitors that is a pause of 4 s. (An older generation in
     between, every 5 s, was tried: it found nothing, and looked through what 10,000 sleepers hold for 35 ms.)
 
     This is a decision about a process, so it is the server's and not the library's.

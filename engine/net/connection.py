@@ -202,7 +202,7 @@ async def _connect(address: str, port: int, guard: EgressGuard) -> Connection:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         ready = readiness()
-        # The class under `socket.socket`: what that adds costs as much as the system call.
+        # The class under `socket.socket`, which does not block from its birth on: less work for each check.
         connection = Connection(socket.SocketType(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK), ready)
     except OSError as error:
         raise blame(error) from error

@@ -16,7 +16,7 @@ from peekaping.engine.records import Status
 # Precedents: nginx takes 4 to 8 buffers of 8 kB for a proxied answer's header, curl 300 kB, Chromium 256 kB.
 LARGEST_HEADER = 256 * 1024
 FITS_ANY_WINDOW = 16 * 1024
-"""Linux begins with 64 kB, small devices with a few."""
+"""A quarter of the window that Linux begins with (64 kB; ip-sysctl, tcp_rmem)."""
 REQUEST_TIMEOUT = 408
 
 

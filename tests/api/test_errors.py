@@ -83,10 +83,10 @@ async def test_what_the_engine_refuses_says_when_to_come_back(
 async def test_a_bug_is_a_500_that_tells_the_log_once_and_the_client_nothing(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(workspace: int) -> NoReturn:
+    def fail(*asked: object, **filters: object) -> NoReturn:
         raise RuntimeError("the secret reason")
 
-    monkeypatch.setattr(api.engine, "monitors", fail)
+    monkeypatch.setattr(api.engine, "page", fail)
     with caplog.at_level(logging.INFO):
         answer = await api.call("GET", "/monitors")
     assert_refused(answer, 500, "INTERNAL_ERROR")
