@@ -21,7 +21,7 @@ from peekaping.engine.probes import prepare
 from peekaping.engine.probes.probe import Probe
 from peekaping.engine.probes.push import Push, PushMonitor
 from peekaping.engine.records import Heartbeat, Outcome, Snapshot, State, Status, plain_message
-from peekaping.engine.schedule import next_due, retry_due, until_slot_ms
+from peekaping.engine.schedule import Anchor, next_due, retry_due
 from peekaping.engine.timekeeper import Alarm, Timekeeper
 from peekaping.engine.verdict import judge
 
@@ -60,7 +60,7 @@ class Counters:
 class Services:
     """What an actor is given."""
 
-    __slots__ = ("counters", "network", "outlets", "timekeeper", "utc_ms")
+    __slots__ = ("anchor", "counters", "network", "outlets", "timekeeper", "utc_ms")
 
     def __init__(
         self, network: Network, timekeeper: Timekeeper, outlets: Outlets, counters: Counters, utc_ms: Callable[[], int]
@@ -70,6 +70,7 @@ class Services:
         self.outlets = outlets
         self.counters = counters
         self.utc_ms = utc_ms
+        self.anchor = Anchor(trio.current_time(), utc_ms())
 
 
 class Runtime:
@@ -153,7 +154,7 @@ class Runtime:
         services, counters = self.services, self.services.counters
         timeout_s, interval_s = monitor.timeout_ms / 1000, monitor.interval / 1000
         now = trio.current_time()
-        first = now + until_slot_ms(self.entry.number, monitor.interval, services.utc_ms()) / 1000
+        first = services.anchor.next_slot(self.entry.number, monitor.interval, now)
         due = now if self.check_now else first
         self.check_now = False  # a restart after a crash keeps its slot
         alarm = Alarm(services.timekeeper)

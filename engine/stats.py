@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Set
 from itertools import islice
+from math import ceil
 
 import trio
 
@@ -23,7 +24,12 @@ log = logging.getLogger(__name__)
 BATCH_EVERY_S = 0.1
 LARGEST_BATCH = 2000
 CHUNK = 500
-"""Monitors handled between two checkpoints, and minutes stored in one transaction: a few milliseconds each."""
+"""Monitors handled between two checkpoints at a start, and when all are added up: a few milliseconds."""
+SPREAD_S = 20.0
+"""The end of a minute is work for each monitor, half a second of it for 10,000. It is spread over so long, so that no check is
+late by it; what is not stored yet is added from memory."""
+SMALLEST_SHARE = 100
+"""Monitors whose minute is closed, and minutes that are stored, every `BATCH_EVERY_S` at least."""
 SETTLE_S = 0.5
 """How long after its end a minute is closed: what happened in it has arrived by then."""
 RETRY_S = 1.0
@@ -45,7 +51,9 @@ class Stats:
             self.watch(entry.number)
             self._to_restore[entry.number] = entry.monitor.hold_ms
         self._unsaved: deque[Bucket] = deque(maxlen=MOST_UNSAVED)
-        self._advanced_to = self._started
+        self._to_close: deque[Tally] = deque()
+        self._boundary = self._started - self._started % MINUTE
+        """Where the minute began that `_to_close` is to be brought to."""
         self.lost_minutes = 0
         self.saves = 0
         """Changes when minutes have moved to the store."""
@@ -90,39 +98,43 @@ class Stats:
             except StoreFailed as error:
                 self._fails(error)
                 await trio.sleep(RETRY_S)
-            await self._save()
+            while await self._save(CHUNK):
+                pass
         while True:
-            with trio.move_on_after(self._until_close_s()):
+            with trio.move_on_after(self._patience_s()):
                 self._take(await self._outlet.receive())
                 await trio.sleep(BATCH_EVERY_S)
             for heartbeat in self._outlet.drain(LARGEST_BATCH):
                 self._take(heartbeat)
-            await self._close_minutes()
-            await self._save()
+            share = max(SMALLEST_SHARE, ceil(len(self._tallies) * BATCH_EVERY_S / SPREAD_S))
+            self._close_minutes(share)
+            await self._save(share)
 
     def _take(self, heartbeat: Heartbeat) -> None:
         tally = self._tallies.get(heartbeat.monitor)
         if tally is not None:
             self._keep(tally.take(heartbeat, heartbeat.hold_ms))
 
-    def _until_close_s(self) -> float:
+    def _patience_s(self) -> float:
+        """How long to wait for a heartbeat before there is something to do without one."""
         if self.failing is not None:
             return RETRY_S
-        next_minute = self._advanced_to - self._advanced_to % MINUTE + MINUTE
-        return max(0.0, (next_minute - self._utc_ms()) / 1000 + SETTLE_S)
+        if self._to_close or self._unsaved:
+            return BATCH_EVERY_S
+        return max(0.0, (self._boundary + MINUTE - self._utc_ms()) / 1000 + SETTLE_S)
 
-    async def _close_minutes(self) -> None:
-        """Let a minute that has ended pass for every monitor, also for those that had no heartbeat in it."""
-        now = self._utc_ms() - round(SETTLE_S * 1000)
-        if now // MINUTE <= self._advanced_to // MINUTE:
-            return
-        boundary = now - now % MINUTE
-        for position, tally in enumerate(tuple(self._tallies.values())):
-            if tally.since < boundary:
-                self._keep(tally.advance(boundary))
-            if position % CHUNK == CHUNK - 1:
-                await trio.lowlevel.checkpoint()
-        self._advanced_to = now
+    def _close_minutes(self, most: int) -> None:
+        """Let a minute that has ended pass for some monitors, also for those that had no heartbeat in it."""
+        if not self._to_close:
+            now = self._utc_ms() - round(SETTLE_S * 1000)
+            if now < self._boundary + MINUTE:
+                return
+            self._boundary = now - now % MINUTE
+            self._to_close.extend(self._tallies.values())
+        for _ in range(min(most, len(self._to_close))):
+            tally = self._to_close.popleft()
+            if tally.since < self._boundary:
+                self._keep(tally.advance(self._boundary))
 
     async def _restore(self, holds: dict[int, int]) -> None:
         """Rebuild the open minutes of some monitors. Heartbeats of this run come by the channel, not from the store."""
@@ -140,19 +152,22 @@ class Stats:
             self.lost_minutes += max(0, len(self._unsaved) + len(closed) - MOST_UNSAVED)
             self._unsaved += closed
 
-    async def _save(self) -> None:
-        """Store the closed minutes, a chunk in a transaction. Those of a chunk that fails stay, oldest first."""
-        while self._unsaved:
-            chunk = list(islice(self._unsaved, CHUNK))
-            try:
-                await self._store.roll_up(chunk)
-            except StoreFailed as error:
-                self._fails(error)
-                return
-            self.failing = None
-            self.saves += 1
-            for _ in chunk:
-                self._unsaved.popleft()
+    async def _save(self, most: int) -> bool:
+        """Store some of the closed minutes, oldest first, in one transaction. Whether there may be more to store: of those that
+        fail all stay."""
+        if not self._unsaved:
+            return False
+        chunk = list(islice(self._unsaved, most))
+        try:
+            await self._store.roll_up(chunk)
+        except StoreFailed as error:
+            self._fails(error)
+            return False
+        self.failing = None
+        self.saves += 1
+        for _ in chunk:
+            self._unsaved.popleft()
+        return True
 
     def _fails(self, error: StoreFailed) -> None:
         if self.failing is None:

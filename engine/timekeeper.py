@@ -35,17 +35,23 @@ class Timekeeper:
 
     async def run(self) -> None:
         """Wake each sleeper when it is due, until cancelled."""
-        sleepers = self._sleepers
+        sleepers, task = self._sleepers, current_task()
+
+        def rouse(_: Callable[[], None]) -> Abort:
+            reschedule(task)
+            return Abort.FAILED  # without the exception, which would cost as much as all the rest
+
         while True:
+            await trio.lowlevel.checkpoint_if_cancelled()
             deadline = max(sleepers[0][0], self._not_before) if sleepers else float("inf")
             with trio.CancelScope(deadline=deadline) as self._until_next:
-                await trio.sleep_forever()
+                await wait_task_rescheduled(rouse)
             now = trio.current_time()
             self._not_before = now + QUANTUM_S
             while sleepers and sleepers[0][0] <= now:
-                task: Task | None = heappop(sleepers)[2]
-                if task is not None:
-                    reschedule(task)
+                sleeper: Task | None = heappop(sleepers)[2]
+                if sleeper is not None:
+                    reschedule(sleeper)
 
     def wake(self, sleep: _Sleep) -> None:
         """See to it that this one is woken; only for `Alarm`."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from peekaping.engine.schedule import next_due, phase_ms, retry_due, until_slot_ms
+from peekaping.engine.schedule import SLOTS, Anchor, next_due, phase_ms, retry_due, until_slot_ms
 
 numbers = st.integers(1, 10**9)
 intervals = st.integers(1000, 366 * 86_400_000)
@@ -27,14 +29,34 @@ def test_a_restart_finds_the_slot_the_monitor_had_before(number: int, interval: 
     assert (after - before) % interval == 0
 
 
-@given(st.integers(2, 2000), st.integers(1, 10**6))
+@given(st.integers(2, 20_000), st.integers(1, 10**6))
 def test_monitors_added_one_after_the_other_are_spread_evenly(count: int, first: int) -> None:
-    interval = 60_000_000
+    interval = 60_000
     phases = sorted(phase_ms(number, interval) for number in range(first, first + count))
     gaps = [later - earlier for earlier, later in zip(phases, [*phases[1:], phases[0] + interval], strict=True)]
     # n multiples of the golden ratio's fraction leave no gap wider than 1 / phi**(log_phi(n) - 1) < 2.7 / n.
-    assert max(gaps) <= 2.7 * interval / count
-    assert min(gaps) > 0
+    assert max(gaps) <= 2.7 * interval / count + interval / SLOTS
+    assert max(Counter(phases).values()) <= count / SLOTS + 2, "no slot has more to do than the others"
+
+
+@given(utc, st.floats(0, 1e6))
+def test_monitors_of_one_slot_are_due_in_the_same_instant(now: int, passed: float) -> None:
+    anchor = Anchor(0.0, now)
+    slots = defaultdict(set)
+    for number in range(1, 10_001):
+        slots[phase_ms(number, 60_000)].add(anchor.next_slot(number, 60_000, passed))
+    assert len(slots) == SLOTS
+    assert all(len(dues) == 1 for dues in slots.values())
+    assert all(passed - 0.001 <= due <= passed + 60 for dues in slots.values() for due in dues)
+
+
+@given(numbers, intervals, utc, st.floats(0, 1e6), st.floats(0, 1e6))
+def test_whenever_a_monitor_is_started_its_slots_are_the_same(
+    number: int, interval: int, now: int, one: float, other: float
+) -> None:
+    anchor = Anchor(0.0, now)
+    rounds = (anchor.next_slot(number, interval, other) - anchor.next_slot(number, interval, one)) * 1000 / interval
+    assert abs(rounds - round(rounds)) <= 1e-6
 
 
 @given(
