@@ -35,6 +35,7 @@ _PRAGMAS = (
     "synchronous = NORMAL",
     "cache_size = -65536",  # 64 MB at most: the page that each of 10,000 monitors writes to next is 40 MB
     "wal_autocheckpoint = 8000",  # 32 MB: a page written often is copied to the file seldom, and one copying takes 60 ms
+    "temp_store = MEMORY",  # a batch of minutes for as long as it is added up; no file elsewhere, which may be full
     "journal_size_limit = 67108864",  # a log that a long reader made grow shrinks again
 )
 

@@ -78,13 +78,14 @@ async def test_the_certificates_of_a_batch_are_one_statement_more(database: Data
     assert seen == ["INSERT OR IGNORE INTO", "INSERT INTO certificate (monitor,"]
 
 
-async def test_a_roll_up_is_five_statements_however_long(database: Database, sqlite: SqliteStore) -> None:
+async def test_a_roll_up_is_the_same_few_statements_however_long(database: Database, sqlite: SqliteStore) -> None:
     numbers = await add(sqlite, 50)
     for start in (NOON, NOON + MINUTE):
         with statements(database) as seen:
             await sqlite.roll_up([minute(number, start) for number in numbers])
         summing = "INSERT INTO total (workspace,"
-        assert seen == ["INSERT INTO hour AS", summing, "INSERT INTO day AS", summing, "INSERT INTO minute (monitor,"]
+        adding = ["INSERT INTO hour AS", summing, "INSERT INTO day AS", summing, "INSERT INTO minute (monitor,"]
+        assert seen == ["CREATE TEMP TABLE IF", "INSERT INTO fresh SELECT", *adding, "DELETE FROM fresh"]
 
 
 async def test_looking_at_all_monitors_takes_few_statements(database: Database, sqlite: SqliteStore) -> None:
