@@ -1,17 +1,22 @@
-"""The REST and WebSocket server on top of the engine: a Quart-trio app, served with Hypercorn's connection code.
+"""The REST and WebSocket server on top of the engine: a Quart-trio app, served with Hypercorn's protocols.
 
 Imports go one way, api -> store -> engine; inside this folder from the top of this list to its end:
 
     app          puts it together: routes, the gate every request passes, error answers
-    server       sockets, connections, shutdown
+    server       sockets, who is let in, shutdown
+    connection   one client's bytes
+    exchange     one request of it, as the app sees it
+    turnstile    one request begins at a time, so that checks are in time
     monitors, heartbeats, stats, health, live   the routes; live is the WebSocket
     status_pages, incidents, export   more of them
     public_page  what the public sees, and keeping it
+    home         where to start, for who opens the server in a browser
     incident_rules, references   what an incident may be; monitors that bodies name
     reference    the OpenAPI document, and the page that shows it
     openapi      the document, made of what the routes say
     schemas      and of the types that they name
     pages        HTML from the templates beside it
+    monitor_texts    monitors as JSON texts, kept
     monitor_models, channel_models   monitors and channels as JSON, each type with its own fields
     record_models    what both are made with
     access       puts together what knows people
@@ -24,6 +29,7 @@ Imports go one way, api -> store -> engine; inside this folder from the top of t
     identity     who somebody is, what they may do, and who is told when that ends
     passwords    hashing, in worker threads
     limits       the rate-limit rules: values and an injected time, no clock
+    cors         which pages of other origins may use the API
     describe     what each route says of itself: whom it lets in, what goes in and out
     bodies       what comes in: JSON bodies and query values, checked field by field
     shapes       what goes out: records as the JSON of the API reference

@@ -12,9 +12,11 @@ from werkzeug.exceptions import HTTPException
 from peekaping.api import (
     access,
     channels,
+    cors,
     export,
     health,
     heartbeats,
+    home,
     incidents,
     live,
     monitors,
@@ -24,6 +26,7 @@ from peekaping.api import (
     status_pages,
 )
 from peekaping.api.errors import ApiError, translate
+from peekaping.api.exchange import WebApp
 from peekaping.api.settings import ApiSettings
 from peekaping.api.shapes import reply
 from peekaping.engine.engine import Engine, utc_ms
@@ -55,11 +58,12 @@ async def create_app(
     """
     pages, found_incidents = StatusPages(database), Incidents(database)
     public = public_page.PublicPages(engine, pages, found_incidents, utc_ms)
-    app = QuartTrio("peekaping.api", static_folder=None)
+    app = WebApp("peekaping.api", static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=LARGEST_BODY, PROPAGATE_EXCEPTIONS=False)
     app.url_map.merge_slashes = False  # it answers with a redirect, in HTML
     for kind in (ApiError, EngineError, HTTPException, trio.ClosedResourceError):
         app.register_error_handler(kind, _answer)
+    cors.install(app, settings.allowed_origins)
     identify, endings = await access.install(app, engine, database, settings, utc_ms)
     health.install(app, engine)
     for routes in (
@@ -72,9 +76,12 @@ async def create_app(
         status_pages.routes(engine, pages, public, utc_ms),
     ):
         app.register_blueprint(routes, url_prefix="/api/v1")
+    home.install(app)
     reference.install(app)
     public_page.install(app, public)
-    app.register_blueprint(live.routes(engine, identify, endings, settings.ws_per_user, utc_ms, stopping))
+    app.register_blueprint(
+        live.routes(engine, identify, endings, settings.ws_per_user, utc_ms, stopping, settings.allowed_origins)
+    )
     return app
 
 

@@ -67,12 +67,14 @@ class Auditor:
 
 
 def _id_of(body: bytes) -> str | None:
-    """The id that an answer gives to what was made; nothing else of it is looked at."""
+    """The id, or slug, that an answer gives to what was made; nothing else of it is looked at."""
     try:
-        return msgspec.json.decode(body, type=_Made).id
+        made = msgspec.json.decode(body, type=_Made)
     except msgspec.DecodeError:
         return None
+    return made.id or made.slug
 
 
 class _Made(msgspec.Struct):
-    id: str
+    id: str | None = None
+    slug: str | None = None

@@ -12,6 +12,7 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Iterable
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jwt
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 ACCESS_MS = 15 * 60_000
 REFRESH_MS = 30 * 86_400_000
 DEFAULT_EMAIL = "admin@localhost"
+TOKENS_KNOWN = 1000
+"""Access tokens whose signature need not be checked again: a program sends the same one with each request."""
 
 
 class Tokens(NamedTuple):
@@ -42,6 +45,7 @@ class Sessions:
         self._accounts = accounts
         self._endings = endings
         self._key = key
+        self._identity_in = lru_cache(TOKENS_KNOWN)(partial(_identity_in, key))
         self._ended = dict.fromkeys(ended, now_ms)
         """Sessions that may still have living access tokens, with the time of their end, oldest first."""
 
@@ -101,24 +105,7 @@ class Sessions:
         Raises:
           Unauthorized: nobody's, or it is too old, or its session is over.
         """
-        try:
-            # Expiry is compared with the server's injected clock below, not with the process's as PyJWT would.
-            claims = jwt.decode(
-                access_token,
-                self._key,
-                algorithms=["HS256"],
-                options={"require": ["exp", "sub", "sid", "wsp", "rol"], "verify_exp": False, "verify_iat": False},
-            )
-            identity = Identity(
-                user=int(claims["sub"]),
-                session=str(claims["sid"]),
-                expires_ms=int(claims["exp"]) * 1000,
-                workspace=int(claims["wsp"]),
-                role=Role(claims["rol"]),
-                operator=claims.get("opr", False),
-            )
-        except (jwt.InvalidTokenError, ValueError) as error:
-            raise Unauthorized("This is not a valid access token") from error
+        identity = self._identity_in(access_token)
         if identity.expires_ms <= now_ms:
             raise Unauthorized("This access token has expired; refresh it")
         if identity.session in self._ended:
@@ -150,15 +137,42 @@ async def ensure_first_user(accounts: Accounts, settings: ApiSettings) -> str | 
 
     Returns the password if one had to be made up: this is the only time that anybody sees it.
     """
+    email = settings.admin_email or DEFAULT_EMAIL
     if await accounts.has_users():
-        if settings.admin_password is not None:
-            log.warning("the database has users, so the settings for the first one are not used")
+        is_asked_for = (settings.admin_email or settings.admin_password) is not None
+        if is_asked_for and await accounts.user_by_email(email) is None:
+            log.warning(
+                "the database has users, so PEEKAPING_ADMIN_EMAIL and PEEKAPING_ADMIN_PASSWORD are not used, and nobody is "
+                "%s; `peekaping user add %s` adds this user",
+                email,
+                email,
+            )
         return None
     password = settings.admin_password or make_password()
-    await accounts.add_user(
-        settings.admin_email or DEFAULT_EMAIL, "Administrator", await hash_password(password), utc_ms()
-    )
+    await accounts.add_user(email, "Administrator", await hash_password(password), utc_ms())
     return None if settings.admin_password else password
+
+
+def _identity_in(key: bytes, access_token: str) -> Identity:
+    """Whom a token is about, be it in force or not; raises Unauthorized where it was not signed with the key."""
+    try:
+        # Whether it has expired is for the server's injected clock to say, not for the process's as PyJWT would have it.
+        claims = jwt.decode(
+            access_token,
+            key,
+            algorithms=["HS256"],
+            options={"require": ["exp", "sub", "sid", "wsp", "rol"], "verify_exp": False, "verify_iat": False},
+        )
+        return Identity(
+            user=int(claims["sub"]),
+            session=str(claims["sid"]),
+            expires_ms=int(claims["exp"]) * 1000,
+            workspace=int(claims["wsp"]),
+            role=Role(claims["rol"]),
+            operator=claims.get("opr", False),
+        )
+    except (jwt.InvalidTokenError, ValueError) as error:
+        raise Unauthorized("This is not a valid access token") from error
 
 
 def _hash(secret: str) -> bytes:

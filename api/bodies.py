@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -23,6 +24,9 @@ PageLimit = Annotated[int, Meta(ge=1, le=100, description="a whole number from 1
 
 class Instant(int):
     """Milliseconds of UTC, written as an ISO 8601 date or time; a date alone is its midnight, without an offset it is UTC."""
+
+
+_PLAIN = {bool: "true or false", str: "a text", Instant: "an ISO 8601 date or time such as 2024-01-20T10:30:00Z"}
 
 
 async def json_object() -> dict[str, Any]:
@@ -87,20 +91,23 @@ def _convert(kind: type[T], data: Mapping[str, Any], message: str, *, errors: di
         try:
             values[field.name] = msgspec.convert(data[name], hint, strict=strict, dec_hook=_decode)
         except msgspec.ValidationError as error:
-            wanted = _wanted(hint)
-            errors[name] = [f"{_label(name)} must be {wanted}" if wanted else f"{_label(name)}: {error}"]
+            words = wanted(hint)
+            errors[name] = [f"{_label(name)} must be {words}" if words else f"{_label(name)}: {error}"]
     if errors:
         raise ApiError(422, message, details=errors)
     return kind(**values)
 
 
-def _wanted(hint: Any) -> str | None:
+def wanted(hint: Any) -> str | None:
     """What a value of this type is, in words; None where the decoder's own words must do."""
     for part in get_args(hint):
         if isinstance(part, Meta) and part.description:
             return part.description
-    choices = _choices(hint)
-    return f"one of: {', '.join(choices)}" if choices else None
+    if choices := _choices(hint):
+        return f"one of: {', '.join(choices)}"
+    if get_origin(hint) in (Union, UnionType):
+        return next(filter(None, map(wanted, get_args(hint))), None)
+    return _PLAIN.get(hint)
 
 
 def _choices(hint: Any) -> list[str]:
@@ -122,7 +129,7 @@ def _decode(kind: type, value: Any) -> Any:
     try:
         moment = datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        raise ValueError("Expected an ISO 8601 date or time such as 2024-01-20T10:30:00Z") from None
+        raise ValueError(_PLAIN[Instant]) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return Instant(moment.timestamp() * 1000)

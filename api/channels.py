@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Literal, TypedDict
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -11,6 +12,7 @@ from peekaping.api import gate
 from peekaping.api.bodies import json_object, query, read
 from peekaping.api.channel_models import NewChannel
 from peekaping.api.describe import READ, WRITE, described
+from peekaping.api.errors import too_many
 from peekaping.api.listing import Listing
 from peekaping.api.record_models import Ignored
 from peekaping.api.shapes import PaginationShape, Time, nothing, reply
@@ -31,6 +33,8 @@ ReminderEvery = Annotated[int, Meta(description="milliseconds between two remind
 CertificateDays = Annotated[
     tuple[int, ...], Meta(description="with so many days left, or fewer, a certificate is told of")
 ]
+TESTS_AT_ONCE = 4
+"""Of one user. Each may last a minute, and takes a process or a thread from the alerts, of which there are few."""
 
 
 class ChannelChanges(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -105,6 +109,7 @@ class PreviewShape(TypedDict):
 def routes(engine: Engine) -> Blueprint:
     blueprint = Blueprint("channels", __name__)
     channels = engine.channels
+    testing: Counter[int] = Counter()
 
     @blueprint.get("/notification-channels")
     @described("List the notification channels", needs=READ, query=Listing, answers={200: ChannelsShape})
@@ -150,8 +155,15 @@ def routes(engine: Engine) -> Blueprint:
     @blueprint.post("/notification-channels/<id>/test")
     @described("Test a notification channel", needs=WRITE, answers={200: TestShape})
     async def test(id: str) -> Response:
-        """Sends a message, now, also where the channel is disabled."""
-        success, message = await channels.test(id, _workspace())
+        """Sends a message, now, also where the channel is disabled. At most four tests of a user run at once."""
+        user = gate.identity().user
+        if testing[user] >= TESTS_AT_ONCE:
+            raise too_many("Other tests of yours are still running", 1000)
+        testing[user] += 1
+        try:
+            success, message = await channels.test(id, _workspace())
+        finally:
+            testing[user] -= 1
         return reply({"success": success, "message": message})
 
     @blueprint.get("/notification-channels/<id>/deliveries")
@@ -192,8 +204,8 @@ def delivery_shape(one: Delivery) -> DeliveryShape:
         "status": one.state,
         "tries": one.tries,
         "message": one.answer,
-        "createdAt": iso(one.created_ms),
-        "nextTryAt": iso(max(one.due_ms, one.created_ms)) if one.state is State.WAITING else None,
+        "createdAt": iso(one.message.at),
+        "nextTryAt": iso(max(one.due_ms, one.made_ms)) if one.state is State.WAITING else None,
         "finishedAt": None if one.finished_ms is None else iso(one.finished_ms),
     }
 

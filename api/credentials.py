@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pyotp
 
 from peekaping.api.errors import ApiError, too_many
-from peekaping.api.limits import LoginLimits
+from peekaping.api.limits import Attempt, LoginLimits
 from peekaping.api.passwords import Passwords
 from peekaping.store.accounts import Accounts, User
 from peekaping.store.totp import OneTimePasswords
@@ -53,19 +53,28 @@ class Credentials:
         attempt = self._limits.attempt(email.strip().casefold(), address, now_ms)
         if attempt.refused_until_ms is not None:
             raise too_many("Too many failed logins", attempt.refused_until_ms - now_ms)
-        user = await self._accounts.user_by_email(email.strip())
+        try:
+            proof = await self._look(email.strip(), password, code, attempt, now_ms, needs_code=needs_code)
+        except Exception:  # too many at once, a database that cannot, a code that is still to come: no wrong password
+            self._limits.give_back(attempt)
+            raise
+        if proof.passed:
+            self._limits.succeeded(attempt)
+        return proof
+
+    async def _look(
+        self, email: str, password: str, code: str | None, attempt: Attempt, now_ms: int, *, needs_code: bool
+    ) -> Proof:
+        user = await self._accounts.user_by_email(email)
         password_hash = None if user is None else user.password_hash
         matches = await self._passwords.check(password, password_hash, known=attempt.known)
         if user is None or not matches:
             return Proof(user, False)
         if user.has_totp and needs_code:
             if code is None:
-                self._limits.give_back(attempt)
                 message = "The one-time password of your authenticator app is needed too, as code"
                 raise ApiError(401, message, code="TOTP_REQUIRED")
-            if not await self.takes_code(user, code, now_ms):
-                return Proof(user, False)
-        self._limits.succeeded(attempt)
+            return Proof(user, await self.takes_code(user, code, now_ms))
         return Proof(user, True)
 
     async def takes_code(self, user: User, code: str, now_ms: int) -> bool:

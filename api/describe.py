@@ -64,7 +64,7 @@ def described(
     Args:
       summary: a few words in the imperative.
       body: what `bodies.read` makes of the request's body: a Struct, or a union of them. None: it takes no body.
-      query: what `bodies.query` makes of its query. Where a route takes GET and POST, the query is that of GET.
+      query: what `bodies.query` makes of its query, whatever the method.
       answers: by status what goes out: a Struct or TypedDict (or list, union, ... of them), None for no body, or a media type
         such as "text/csv" for what is no JSON.
       errors: the statuses of refusals beyond those that follow from the rest: 401 and 403 unless open, 404 where the path has a

@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 import trio
+from quart import has_request_context
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import WebsocketMismatch
 
 from peekaping.engine.errors import Invalid, NameTaken, NoSuchChannel, NoSuchMonitor, Overloaded, Stopped
 from peekaping.engine.ports import StoreFailed
@@ -30,6 +32,7 @@ CODES = {
     409: "CONFLICT",
     413: "PAYLOAD_TOO_LARGE",
     422: "VALIDATION_ERROR",
+    426: "UPGRADE_REQUIRED",
     429: "RATE_LIMIT_EXCEEDED",
     500: "INTERNAL_ERROR",
     503: "SERVICE_UNAVAILABLE",
@@ -38,6 +41,7 @@ MESSAGES = {
     404: "There is nothing at this address",
     405: "This address does not take this method",
     413: "The body is too large",
+    426: "This address is a WebSocket; connect with a client for those, as docs/api.md has it under Live events",
     500: "The server made a mistake; its log says more",
 }
 
@@ -106,6 +110,10 @@ def translate(error: Exception) -> ApiError:
         case StoreFailed():
             log.error("storage failed: %s (%r)", error, error.__cause__)
             return _unavailable(f"The database cannot do this now: {error}")
+        case WebsocketMismatch() if has_request_context():
+            return ApiError(426, MESSAGES[426], headers={"Upgrade": "websocket", "Connection": "Upgrade"})
+        case WebsocketMismatch():
+            return ApiError(400, "This address is no WebSocket; /ws is")
         case HTTPException():
             return _of_framework(error)
         case _:

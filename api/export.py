@@ -65,7 +65,6 @@ def _asked() -> Asked:
 
 def _file(parts: AsyncIterator[bytes], content_type: str, name: str) -> Response:
     response = Response(parts, content_type=content_type)
-    response.timeout = None  # by default what is not sent after a minute is cut off
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 

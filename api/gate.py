@@ -32,7 +32,7 @@ LONGEST_TARGET = 200
 OF_A_MONITOR = f"{PREFIX}/monitors/<id>"
 UNCOUNTED = frozenset({"heartbeats.push", "health", "health_v1"})
 """Endpoints outside the rate limits: pushes have their own, health is asked by load balancers."""
-PUBLIC_PAGES = frozenset({"status_pages.show", "status_page"})
+PUBLIC_PAGES = frozenset({"status_pages.show", "status_page", "home", "icon"})
 
 
 def install(
@@ -85,13 +85,15 @@ def install(
             g.audit_entry = await auditor.begin(identity, g.address, action, target, now_ms)
 
     async def leave(response: Response) -> Response:
-        response.headers["Cache-Control"] = "no-store"
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        headers = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
         standing = g.get("standing")
         if standing is not None:
-            response.headers["X-RateLimit-Limit"] = str(standing.limit)
-            response.headers["X-RateLimit-Remaining"] = str(standing.remaining)
-            response.headers["X-RateLimit-Reset"] = str(-(-standing.reset_ms // 1000))
+            headers += [
+                ("X-RateLimit-Limit", str(standing.limit)),
+                ("X-RateLimit-Remaining", str(standing.remaining)),
+                ("X-RateLimit-Reset", str(-(-standing.reset_ms // 1000))),
+            ]
+        response.headers.extend(headers)
         if "audit_entry" in g:
             await auditor.finish(g.audit_entry, response)
         return response
@@ -130,8 +132,8 @@ def client_address(scope: Any, headers: Headers, trusted_proxies: Sequence[IPv4N
     """
     client = scope.get("client")
     address = str(client[0]) if client else ""
-    forwarded = ",".join(headers.getlist("X-Forwarded-For")).split(",")
-    while _is_trusted(address, trusted_proxies) and forwarded:
+    forwarded = ",".join(headers.getlist("X-Forwarded-For")).split(",") if trusted_proxies else []
+    while forwarded and _is_trusted(address, trusted_proxies):
         candidate = forwarded.pop().strip()
         if not _is_address(candidate):
             break

@@ -1,18 +1,21 @@
 """/health: whether the server can do its work, for load balancers and for whoever monitors the monitor. Open to everybody,
-so it tells numbers and reasons of its own, nothing about single monitors.
+so it tells numbers and reasons of its own, nothing about single monitors; and it may be asked for without end, so the numbers
+may be a moment old (`Kept`).
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal, NotRequired, TypedDict
 
+import trio
 from msgspec import Meta
 from quart import Response
 from quart_trio import QuartTrio
 
 from peekaping.api.describe import OPEN, described
 from peekaping.api.shapes import Count, Milliseconds, reply
-from peekaping.engine.engine import Engine
+from peekaping.engine.engine import Engine, EngineStatistics
+from peekaping.engine.kept import Kept
 
 
 class HealthShape(TypedDict):
@@ -31,9 +34,15 @@ class HealthShape(TypedDict):
 def install(app: QuartTrio, engine: Engine) -> None:
     """At the root, where load balancers look, and under /api/v1."""
 
+    kept: Kept[str, EngineStatistics] = Kept(1)
+
+    async def count() -> EngineStatistics:
+        await trio.lowlevel.checkpoint()
+        return engine.statistics()
+
     @described("Show the server's health", needs=OPEN, answers={200: HealthShape, 503: HealthShape})
     async def health() -> Response:
-        numbers = engine.statistics()
+        numbers = await kept.get("now", count)
         reasons = [] if numbers.store_failing is None else [f"Heartbeats cannot be stored: {numbers.store_failing}"]
         body: HealthShape = {
             "status": "degraded" if reasons else "ok",

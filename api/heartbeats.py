@@ -24,11 +24,24 @@ class History(Struct):
     limit: Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")] = 100
 
 
+Said = Literal["up", "down"]
+Message = Annotated[str, Meta(max_length=1000, description="a text of at most 1000 characters")]
+Ping = Annotated[float, Meta(ge=0, le=86_400_000, description="a number of milliseconds from 0 to 86400000")]
+
+
 class Push(Struct):
-    status: Literal["up", "down"] = "up"
-    message: Annotated[str, Meta(max_length=1000)] | None = None
-    ping: Annotated[float, Meta(ge=0, le=86_400_000)] | None = None
-    """Milliseconds."""
+    status: Said = "up"
+    message: Message | None = None
+    ping: Ping | None = None
+
+
+class PushQuery(Struct):
+    """The same in a query, and as the push scripts of Uptime Kuma have it: `?status=up&msg=OK&ping=`."""
+
+    status: Said = "up"
+    message: Message | None = None
+    msg: Annotated[Message, Meta(description="another name for message")] | None = None
+    ping: Ping | Literal[""] | None = None
 
 
 class HistoryShape(TypedDict):
@@ -53,8 +66,9 @@ def routes(engine: Engine, utc_ms: Callable[[], int]) -> Blueprint:
         return reply({"heartbeats": [heartbeat_shape(heartbeat) for heartbeat in found]})
 
     @blueprint.route("/push/<push_id>", methods=["GET", "POST"])
-    @described("Send a push", needs=OPEN, body=Push, query=Push, answers={200: PushedShape})
+    @described("Send a push", needs=OPEN, body=Push, query=PushQuery, answers={200: PushedShape})
     async def push(push_id: str) -> Response:
+        """In a body, a query or both: what the body says wins."""
         if request.method == "HEAD":  # routed with GET; a link preview is no sign of life
             raise MethodNotAllowed(["GET", "POST"])
         engine.by_push_id(push_id)  # only addresses that exist are counted
@@ -62,11 +76,11 @@ def routes(engine: Engine, utc_ms: Callable[[], int]) -> Blueprint:
         standing = pushes.take(push_id, now_ms)
         if not standing.allowed:
             raise too_many("Too many pushes to this address", standing.reset_ms - now_ms)
-        if request.method == "POST":
-            body: dict[str, Any] = await json_object()
-            said = read(Push, body, "Invalid push")
-        else:
-            said = query(Push)
+        asked = query(PushQuery)
+        ping = None if asked.ping == "" else asked.ping
+        given = {"status": asked.status, "message": asked.message or asked.msg, "ping": ping}
+        body: dict[str, Any] = await json_object() if request.method == "POST" else {}
+        said = read(Push, given | body, "Invalid push")
         await engine.push(
             push_id,
             status=Status(said.status),

@@ -25,11 +25,15 @@ from peekaping.api.incident_rules import (
 from peekaping.api.references import monitor_numbers, snapshot_of
 from peekaping.api.shapes import PaginationShape, Time, nothing, pagination, reply
 from peekaping.engine.engine import Engine
-from peekaping.engine.records import iso, monitor_id
+from peekaping.engine.kept import Kept
+from peekaping.engine.records import iso, monitor_id, number_in
 from peekaping.store.incidents import Incident, Incidents
 
 SHOWN_ONLY = ("id", "automatic", "updates")
 """Fields that are shown and passed over in a change, so that what was read can be sent back."""
+
+MOST_KEPT = 20
+"""Pages of the list."""
 
 
 class NewUpdate(Struct):
@@ -70,6 +74,7 @@ class IncidentsShape(TypedDict):
 def routes(engine: Engine, incidents: Incidents, utc_ms: Callable[[], int]) -> Blueprint:
     blueprint = Blueprint("incidents", __name__)
     shape = partial(incident_shape, engine)
+    kept: Kept[object, tuple[int, list[Incident]]] = Kept(MOST_KEPT)
 
     @blueprint.get("/incidents")
     @described("List the incidents", needs=READ, query=Listing, answers={200: IncidentsShape})
@@ -80,8 +85,12 @@ def routes(engine: Engine, incidents: Incidents, utc_ms: Callable[[], int]) -> B
         if asked.monitor is not None:
             monitors = monitor_numbers(engine, workspace, [asked.monitor], "Invalid query", field="monitor")
         first = (asked.page - 1) * asked.limit
-        total, found = await incidents.page(
-            workspace, monitors=monitors, is_over=asked.resolved, first=first, limit=asked.limit
+        # While nothing was written that incidents could have changed by, they are those that they were.
+        total, found = await kept.get(
+            (incidents.revision, workspace, monitors, asked.resolved, first, asked.limit),
+            partial(
+                incidents.page, workspace, monitors=monitors, is_over=asked.resolved, first=first, limit=asked.limit
+            ),
         )
         return reply(
             {
@@ -163,8 +172,7 @@ def title_of(engine: Engine, incident: Incident) -> str:
 
 
 def _number(id: str) -> int:
-    head, _, digits = id.partition("-")
-    return int(digits) if head == "incident" and digits.isascii() and digits.isdigit() and len(digits) < 16 else 0
+    return number_in(id, "incident") or 0
 
 
 def _found(id: str, incident: Incident | None) -> Incident:

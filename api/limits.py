@@ -55,16 +55,15 @@ class Counter:
 
     def take(self, key: str, now_ms: int) -> Standing:
         """Count one, unless none is left; `allowed` says which."""
-        before = self.look(key, now_ms)
-        if not before.allowed:
-            return before
         start, count = self._window(key, now_ms)
+        if count >= self._limit:
+            return Standing(False, self._limit, 0, start + self._window_ms)
         if key in self._windows and self._windows[key][0] != start:
             del self._windows[key]  # the new window goes to the end
         elif key not in self._windows and len(self._windows) >= self._keys:
             self._windows.popitem(last=False)
         self._windows[key] = (start, count + 1)
-        return before._replace(remaining=before.remaining - 1)
+        return Standing(True, self._limit, self._limit - count - 1, start + self._window_ms)
 
     def give_back(self, key: str) -> None:
         """Take back one count of the present window, if it is still there."""

@@ -8,14 +8,15 @@ client's login. Whichever knows that it is over raises `Closing` with the close 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
 
 import msgspec
 import trio
+from msgspec import Meta
 from quart import Blueprint, websocket
 
 from peekaping.api import gate
@@ -49,7 +50,7 @@ class Auth(msgspec.Struct):
 
 
 class Subscribe(msgspec.Struct):
-    monitors: list[str] | None = None
+    monitors: Annotated[list[str], Meta(description="a list of monitor ids")] | None = None
     """None: all."""
 
 
@@ -60,6 +61,7 @@ def routes(
     per_user: int,
     utc_ms: Callable[[], int],
     stopping: trio.Event,
+    allowed_origins: Collection[str] = (),
 ) -> Blueprint:
     blueprint = Blueprint("live", __name__)
     open_sockets: Counter[int] = Counter()
@@ -67,14 +69,15 @@ def routes(
     @blueprint.websocket("/ws")
     @described("Follow events as they happen", needs=OPEN, answers={})
     async def live() -> None:
-        _refuse_other_sites()
+        _refuse_other_sites(allowed_origins)
         await websocket.accept()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_until_stopping, stopping)
-                client = Client(engine, identify, endings, utc_ms, await _first_identity(identify, utc_ms))
-                with _place(open_sockets, client.identity.user, per_user):
-                    await client.run()
+                identity = await _first_identity(identify, utc_ms)
+                # Without an await since it was checked: what ends from here on, `ended` tells.
+                with _place(open_sockets, identity.user, per_user), endings.watch(identity) as ended:
+                    await Client(engine, identify, utc_ms, identity).run(ended)
         except* Closing as closings:
             code, reason = _first(closings)
         await websocket.close(code, reason)
@@ -89,20 +92,19 @@ class Client:
         self,
         engine: Engine,
         identify: gate.Identify,
-        endings: Endings,
         utc_ms: Callable[[], int],
         identity: Identity,
     ) -> None:
         self._engine = engine
         self._identify = identify
-        self._endings = endings
         self._utc_ms = utc_ms
         self.identity = identity
 
-    async def run(self) -> None:
+    async def run(self, ended: trio.Event) -> None:
+        """Serve it; `ended` is set when its login or key is one no more."""
         with self._engine.subscribe(workspace=self.identity.workspace) as subscription:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._until_logged_out)
+                nursery.start_soon(self._until_logged_out, ended)
                 nursery.start_soon(self._listen, subscription)
                 await _send({"type": "auth_ok"})
                 await self._tell(subscription)
@@ -147,12 +149,11 @@ class Client:
                 return entry.number
         raise ApiError(422, "Invalid subscription", details={"monitors": [f"There is no monitor {id[:40]}"]})
 
-    async def _until_logged_out(self) -> NoReturn:
-        with self._endings.watch(self.identity) as ended:
-            while (left_ms := self.identity.expires_ms - self._utc_ms()) > 0:
-                with trio.move_on_after(left_ms / 1000):
-                    await ended.wait()
-                    raise Closing(NOT_AUTHENTICATED, "logged out")
+    async def _until_logged_out(self, ended: trio.Event) -> NoReturn:
+        while (left_ms := self.identity.expires_ms - self._utc_ms()) > 0:
+            with trio.move_on_after(left_ms / 1000):
+                await ended.wait()
+                raise Closing(NOT_AUTHENTICATED, "logged out")
         raise Closing(NOT_AUTHENTICATED, "the access token has expired")
 
 
@@ -214,11 +215,13 @@ async def _until_stopping(stopping: trio.Event) -> NoReturn:
     raise Closing(GOING_AWAY, "the server is stopping")
 
 
-def _refuse_other_sites() -> None:
+def _refuse_other_sites(allowed_origins: Collection[str]) -> None:
     """A browser names the page's origin; a page of another site must not open a socket with its visitor's powers."""
     origin = websocket.headers.get("Origin")
-    if origin is not None and _host_of(origin) != websocket.headers.get("Host", "").lower():
-        raise ApiError(403, "This page's origin is not this server")
+    if origin is None or origin in allowed_origins:
+        return
+    if _host_of(origin) != websocket.headers.get("Host", "").lower():
+        raise ApiError(403, "This page's origin is not this server, nor one of PEEKAPING_ALLOWED_ORIGINS")
 
 
 def _host_of(origin: str) -> str | None:

@@ -13,11 +13,11 @@ from peekaping.api.describe import READ, WRITE, described
 from peekaping.api.errors import ApiError
 from peekaping.api.identity import refusal
 from peekaping.api.monitor_models import MonitorChanges, MonitorShape, MonitorsShape, MonitorType, NewMonitor
-from peekaping.api.shapes import SHOWN_ONLY, monitor_shape, nothing, pagination, reply
+from peekaping.api.monitor_texts import MonitorTexts
+from peekaping.api.shapes import SHOWN_ONLY, nothing, pagination, reply
 from peekaping.engine.engine import Engine
 from peekaping.engine.probes import KINDS
 from peekaping.engine.records import Snapshot, Status
-from peekaping.engine.secrets import MASK
 
 
 class Listing(Struct):
@@ -28,7 +28,10 @@ class Listing(Struct):
 
 
 def routes(engine: Engine) -> Blueprint:
-    blueprint = Blueprint("monitors", __name__)
+    blueprint, texts = Blueprint("monitors", __name__), MonitorTexts()
+
+    def one(snapshot: Snapshot, status: int = 200) -> Response:
+        return reply(texts.of(snapshot, shows_push_id=_may_write()), status)
 
     @blueprint.get("/monitors")
     @described("List the monitors", needs=READ, query=Listing, answers={200: MonitorsShape})
@@ -43,18 +46,19 @@ def routes(engine: Engine) -> Blueprint:
             kind=asked.type,
             status=asked.status,
         )
-        shown = [_shape(snapshot) for snapshot in found]
+        may_write = _may_write()
+        shown = [texts.of(snapshot, shows_push_id=may_write) for snapshot in found]
         return reply({"monitors": shown, "pagination": pagination(asked.page, asked.limit, total)})
 
     @blueprint.post("/monitors")
     @described("Create a monitor", needs=WRITE, body=NewMonitor, answers={201: MonitorShape})
     async def create() -> Response:
-        return reply(_shape(await engine.add(await json_object(), gate.identity().workspace)), 201)
+        return one(await engine.add(await json_object(), gate.identity().workspace), 201)
 
     @blueprint.get("/monitors/<id>")
     @described("Show a monitor", needs=READ, answers={200: MonitorShape})
     async def show(id: str) -> Response:
-        return reply(_shape(engine.get(id)))
+        return one(engine.get(id))
 
     @blueprint.route("/monitors/<id>", methods=["PUT", "PATCH"])
     @described("Change a monitor", needs=WRITE, body=MonitorChanges, answers={200: MonitorShape})
@@ -62,7 +66,7 @@ def routes(engine: Engine) -> Blueprint:
         changes: dict[str, Any] = await json_object()
         for name in SHOWN_ONLY:
             changes.pop(name, None)
-        return reply(_shape(await engine.update(id, changes)))
+        return one(await engine.update(id, changes))
 
     @blueprint.delete("/monitors/<id>")
     @described("Delete a monitor", needs=WRITE, answers={204: None})
@@ -73,19 +77,15 @@ def routes(engine: Engine) -> Blueprint:
     @blueprint.post("/monitors/<id>/pause")
     @described("Pause a monitor", needs=WRITE, answers={200: MonitorShape})
     async def pause(id: str) -> Response:
-        return reply(_shape(await engine.pause(id)))
+        return one(await engine.pause(id))
 
     @blueprint.post("/monitors/<id>/resume")
     @described("Resume a monitor", needs=WRITE, answers={200: MonitorShape})
     async def resume(id: str) -> Response:
-        return reply(_shape(await engine.resume(id)))
+        return one(await engine.resume(id))
 
     return blueprint
 
 
-def _shape(snapshot: Snapshot) -> dict[str, Any]:
-    """The monitor as this identity may see it: a push id lets whoever knows it report for the monitor, which is writing."""
-    shape = monitor_shape(snapshot)
-    if "pushId" in shape and refusal(gate.identity(), WRITE, "POST") is not None:
-        shape["pushId"] = MASK
-    return shape
+def _may_write() -> bool:
+    return refusal(gate.identity(), WRITE, "POST") is None

@@ -65,7 +65,7 @@ class Operation(NamedTuple):
 
     @property
     def query(self) -> Any:
-        return self.description.query if self.body is None else None
+        return self.description.query
 
 
 def operations(app: QuartTrio) -> Iterator[Operation]:
@@ -202,7 +202,7 @@ def _structs(body: Any) -> Iterator[type[msgspec.Struct]]:
 
 
 def _tag(operation: Operation) -> str:
-    return operation.path.removeprefix("/api/v1").split("/")[1]
+    return operation.path.removeprefix("/api/v1").split("/")[1] or "home"
 
 
 def _camel(name: str) -> str:

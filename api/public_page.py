@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, TypedDict
 
 import msgspec
@@ -111,9 +112,10 @@ class PublicPages:
     async def html(self, slug: str) -> str:
         """The page for people; raises as `json`."""
         kept = await self._up_to_date(slug)
-        if kept.html is None:
-            kept.html = pages.filled("status.html", page=kept.shape)
-        return kept.html
+        async with kept.lock:
+            if kept.html is None:  # in a thread: a page of 500 monitors takes longer than a hundred checks
+                kept.html = await trio.to_thread.run_sync(partial(pages.filled, "status.html", page=kept.shape))
+            return kept.html
 
     async def _up_to_date(self, slug: str) -> _Kept:
         kept = self._kept.setdefault(slug, _Kept())

@@ -1,9 +1,8 @@
-"""Listens, and serves the app with Hypercorn's connection code.
+"""Listens, and serves each connection on its own.
 
 Not with `hypercorn.trio.serve`, whose connections share one nursery: there an exception in the protocol code of one connection
 ends every other, so that whoever finds one such input keeps everybody out. Here a connection's failure is its own. The
-accept loop is trio's, the shutdown is ours: clients that do not read are cut off, where Hypercorn's sends, shielded without
-a deadline, would wait for them for ever.
+accept loop is trio's, the shutdown is ours: clients that do not read are cut off, where Hypercorn would wait for them for ever.
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ import logging
 import resource
 import socket
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import trio
 from hypercorn.config import Config
-from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ConnectionState
-from hypercorn.utils import wrap_app
-from quart_trio import QuartTrio
+
+from peekaping.api.connection import Connection
+from peekaping.api.exchange import App
+from peekaping.api.turnstile import Turnstile
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +33,6 @@ MOST_CONNECTIONS = 1000
 """At once; and never more than a quarter of the descriptors this process may have, because checks need them too."""
 GRACE_S = 1.0
 """At a stop: what running requests get to finish."""
-FINISH_WITHIN_S = 5.0
-REST_OF_BODY_WITHIN_S = 2.0
 
 
 class CannotListen(Exception):
@@ -108,17 +105,8 @@ def _advice(error: OSError) -> str:
             return f"{error.strerror}; choose another host or port"
 
 
-class Connection(TCPServer):
-    """Hypercorn's, which keeps a connection that its client has closed until `IDLE_S`: a thousand short ones would be all there
-    may be."""
-
-    async def _read_data(self) -> None:
-        await super()._read_data()
-        await self.idle_task.stop()
-
-
 async def serve(
-    app: QuartTrio,
+    app: App,
     sockets: list[socket.socket],
     *,
     stopping: trio.Event,
@@ -131,47 +119,52 @@ async def serve(
     """
     config = _config()
     context = WorkerContext(None)
-    wrapped = wrap_app(Finisher(app), config.wsgi_max_body_size, "asgi")
-    open_streams: set[trio.SocketStream] = set()
-
+    turnstile = Turnstile()
+    connections: set[Connection] = set()
     most = min(MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
 
-    async def connection(stream: trio.SocketStream) -> None:
-        if len(open_streams) >= most:
-            stream.socket.close()
+    async def serve_client(stream: trio.SocketStream) -> None:
+        sock = socket.socket(fileno=stream.socket.detach())
+        if len(connections) >= most or stopping.is_set():
+            sock.close()
             return
-        open_streams.add(stream)
+        sock.setblocking(False)
+        connection = Connection(sock, app, config, context, turnstile)
+        connections.add(connection)
         try:
-            await Connection(wrapped, config, context, ConnectionState({}), cast(Any, stream))
+            await connection.run()
         except Exception as error:  # a group, as a rule
             # One line: whoever finds an input that does this can do it a thousand times a second.
             log.warning("a connection failed, the others go on: %r", error)
         finally:
-            open_streams.discard(stream)
+            connections.discard(connection)
 
     async def cut_off(drain: trio.CancelScope) -> None:
         try:
             await stopping.wait()
             await trio.sleep(GRACE_S)
         finally:
-            for stream in open_streams:
-                stream.socket.close()  # wakes up whoever waits for the client, shielded or not
+            for connection in connections:
+                connection.cut()
             drain.cancel()
 
     listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in sockets]
     async with trio.open_nursery() as outer:
         drain = trio.CancelScope()
+        outer.start_soon(turnstile.run)
         outer.start_soon(cut_off, drain)
         with drain:
-            async with trio.open_nursery() as connections:
+            async with trio.open_nursery() as nursery:
                 async with trio.open_nursery() as accepting:
                     accepting.start_soon(
-                        partial(trio.serve_listeners, connection, listeners, handler_nursery=connections)
+                        partial(trio.serve_listeners, serve_client, listeners, handler_nursery=nursery)
                     )
                     task_status.started()
                     await stopping.wait()
                     accepting.cancel_scope.cancel()
-                await context.terminated.set()  # idle connections close
+                await context.terminated.set()
+                for connection in connections:
+                    connection.stop()
         outer.cancel_scope.cancel()
 
 
@@ -183,43 +176,3 @@ def _config() -> Config:
     config.websocket_max_message_size = 64 * 1024
     config.include_server_header = False
     return config
-
-
-class Finisher:
-    """The app, with repairs of how its answers leave.
-
-    The last part of an answer is sent under a shield: Hypercorn then recycles the connection in the app's own task, and
-    quart-trio cancels that task as soon as it learns that the request is over; a connection caught in between is never closed and
-    never times out.
-
-    An answer waits a moment for the rest of the request's body. Closing a connection with unread data resets it, and the
-    client would see that in place of the 413 or 401 it was sent.
-    """
-
-    def __init__(self, app: QuartTrio) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        scope["path"] = scope["path"] or "/"  # `GET ?query` is let through by Hypercorn, and more than Quart can take
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        received = trio.Event()
-
-        async def receive_and_note() -> Any:
-            message = await receive()
-            if not message.get("more_body", False):
-                received.set()
-            return message
-
-        async def send_to_the_end(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                with trio.move_on_after(REST_OF_BODY_WITHIN_S):
-                    await received.wait()
-            if message["type"] == "http.response.body" and not message.get("more_body", False):
-                with trio.move_on_after(FINISH_WITHIN_S, shield=True):
-                    await send(message)
-            else:
-                await send(message)
-
-        await self._app(scope, receive_and_note, send_to_the_end)

@@ -20,7 +20,7 @@ from peekaping.api.passwords import NewPassword, hash_password
 from peekaping.api.shapes import UserShape, nothing, reply, user_shape
 from peekaping.store.accounts import Accounts, User
 
-Text = Annotated[str, Meta(min_length=1, max_length=1000)]
+Text = Annotated[str, Meta(min_length=1, max_length=1000, description="a text of 1 to 1000 characters")]
 
 
 class Login(Struct, rename="camel"):

@@ -18,3 +18,5 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     ws_per_user: int = 5
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     """Whose X-Forwarded-For is believed. Empty: nobody's, the peer of the connection is the client."""
+    allowed_origins: tuple[str, ...] = ()
+    """Of pages that may use the API from a browser beside this server's own, as browsers write them: `https://example.com`."""

@@ -15,8 +15,7 @@ from quart import Response
 from peekaping.engine.accounting import Bucket
 from peekaping.engine.certificate import SeenCertificate
 from peekaping.engine.engine import Overview, utc_ms
-from peekaping.engine.monitor import fields_of
-from peekaping.engine.records import Heartbeat, Snapshot, Status, iso
+from peekaping.engine.records import Heartbeat, Status, iso
 from peekaping.engine.sketch import percentile
 from peekaping.store.accounts import User
 
@@ -106,7 +105,12 @@ class PaginationShape(TypedDict):
 
 
 def reply(value: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status, content_type="application/json")
+    return encoded(msgspec.json.encode(value), status)
+
+
+def encoded(body: bytes, status: int = 200) -> Response:
+    """The same of what is JSON already."""
+    return Response(body, status, content_type="application/json")
 
 
 def nothing() -> Response:
@@ -114,24 +118,6 @@ def nothing() -> Response:
     response = Response(b"", 204)
     del response.headers["Content-Type"], response.headers["Content-Length"]
     return response
-
-
-def monitor_shape(snapshot: Snapshot) -> dict[str, Any]:
-    entry, state, last, certificate = snapshot
-    shape = {
-        "id": entry.id,
-        **fields_of(entry.monitor),
-        "status": state.status,
-        "lastCheck": iso(last.at) if last is not None and last.is_check else None,
-        "lastMessage": last.message if last is not None else None,
-        "responseTime": last.response_ms if last is not None else None,
-        "certificate": certificate_shape(certificate) if certificate is not None else None,
-        "createdAt": iso(entry.created_ms),
-        "updatedAt": iso(entry.updated_ms),
-    }
-    if entry.push_id is not None:
-        shape["pushId"] = entry.push_id
-    return shape
 
 
 def certificate_shape(seen: SeenCertificate) -> CertificateShape:
@@ -173,13 +159,21 @@ def stats_shape(period: str, bucket: Bucket) -> StatsShape:
         "avgResponseTime": whole(bucket.average_response),
         "minResponseTime": bucket.response_min,
         "maxResponseTime": bucket.response_max,
-        "p50ResponseTime": whole(percentile(bucket.sketch, 0.50)),
-        "p95ResponseTime": whole(percentile(bucket.sketch, 0.95)),
-        "p99ResponseTime": whole(percentile(bucket.sketch, 0.99)),
+        "p50ResponseTime": _percentile(bucket, 0.50),
+        "p95ResponseTime": _percentile(bucket, 0.95),
+        "p99ResponseTime": _percentile(bucket, 0.99),
         "totalChecks": bucket.checks,
         "failedChecks": bucket.failures,
         "time": {"up": bucket.up, "down": bucket.down, "unknown": bucket.unknown, "paused": bucket.paused},
     }
+
+
+def _percentile(bucket: Bucket, fraction: float) -> int | None:
+    """The sketch is off by up to 2 %, but nothing lies beyond the least and the greatest, which are exact."""
+    found = whole(percentile(bucket.sketch, fraction))
+    if found is None or bucket.response_min is None or bucket.response_max is None:
+        return found
+    return min(max(found, bucket.response_min), bucket.response_max)
 
 
 def overview_shape(overview: Overview) -> OverviewShape:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypedDict
 
+import msgspec
 from msgspec import Meta, Struct
 from quart import Blueprint, Response
 
@@ -17,6 +18,7 @@ from peekaping.api.shapes import (
     Percent,
     StatsShape,
     Time,
+    encoded,
     overview_shape,
     reply,
     stats_shape,
@@ -24,6 +26,7 @@ from peekaping.api.shapes import (
 )
 from peekaping.engine.accounting import DAY, HOUR, MINUTE, Bucket
 from peekaping.engine.engine import Engine
+from peekaping.engine.kept import Kept
 from peekaping.engine.outages import Outage
 from peekaping.engine.records import iso
 from peekaping.engine.report import Report
@@ -31,6 +34,12 @@ from peekaping.engine.report import Report
 PERIODS_MS = {"24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY}
 STEPS_MS = {"24h": 15 * MINUTE, "7d": 2 * HOUR, "30d": 6 * HOUR, "90d": DAY}
 """About a hundred points to draw."""
+MOST_KEPT = 100
+"""Answers of 20 kB, as a rule."""
+
+
+class Nothing(Struct):
+    """The overview is of all there is."""
 
 
 class Asked(Struct):
@@ -63,17 +72,25 @@ class ReportShape(StatsShape, TypedDict):
 
 def routes(engine: Engine) -> Blueprint:
     blueprint = Blueprint("stats", __name__)
+    kept: Kept[object, bytes] = Kept(MOST_KEPT)
 
     @blueprint.get("/stats/overview")
-    @described("Show the overview", needs=READ, answers={200: OverviewShape})
+    @described("Show the overview", needs=READ, query=Nothing, answers={200: OverviewShape})
     async def overview() -> Response:
+        query(Nothing)
         return reply(overview_shape(await engine.overview(gate.identity().workspace)))
 
     @blueprint.get("/monitors/<id>/stats")
     @described("Show a monitor's statistics", needs=READ, query=Asked, answers={200: ReportShape})
     async def of_monitor(id: str) -> Response:
         period = query(Asked).period
-        return reply(report_shape(period, await engine.report(id, PERIODS_MS[period], step_ms=STEPS_MS[period])))
+
+        async def made() -> bytes:
+            report = await engine.report(id, PERIODS_MS[period], step_ms=STEPS_MS[period])
+            return msgspec.json.encode(report_shape(period, report))
+
+        # With its state, so that whoever asks because it went down is not told how it was before.
+        return encoded(await kept.get((id, period, engine.get(id).state), made))
 
     return blueprint
 

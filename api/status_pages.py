@@ -17,7 +17,7 @@ from peekaping.api.errors import ApiError
 from peekaping.api.incident_rules import Monitors
 from peekaping.api.public_page import PublicPages, PublicPageShape
 from peekaping.api.references import monitor_numbers
-from peekaping.api.shapes import PaginationShape, Time, nothing, pagination, reply
+from peekaping.api.shapes import PaginationShape, Time, encoded, nothing, pagination, reply
 from peekaping.engine.engine import Engine
 from peekaping.engine.records import iso, monitor_id
 from peekaping.store.errors import SlugTaken
@@ -94,7 +94,7 @@ def routes(engine: Engine, pages: StatusPages, public: PublicPages, utc_ms: Call
     @described("Show a status page to everybody", needs=OPEN, answers={200: PublicPageShape})
     async def show(slug: str) -> Response:
         """Once it is published, without a login."""
-        return Response(await public.json(slug), content_type="application/json")
+        return encoded(await public.json(slug))
 
     @blueprint.post("/status-pages")
     @described("Create a status page", needs=WRITE, body=NewPage, answers={201: PageShape}, errors=(409,))
@@ -146,7 +146,7 @@ def page_shape(page: StatusPage) -> PageShape:
 
 
 def _taken(error: SlugTaken) -> ApiError:
-    return ApiError(409, f"Choose another slug: {error}")
+    return ApiError(409, f"Choose another slug: {error}", details={"slug": ["Slug is taken"]})
 
 
 def _missing() -> ApiError:

@@ -19,7 +19,7 @@ from peekaping.api.shapes import nothing, reply
 from peekaping.store.accounts import Accounts, User
 from peekaping.store.totp import OneTimePasswords
 
-Text = Annotated[str, Meta(min_length=1, max_length=1000)]
+Text = Annotated[str, Meta(min_length=1, max_length=1000, description="a text of 1 to 1000 characters")]
 
 
 class Preparation(Struct):

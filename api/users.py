@@ -19,7 +19,7 @@ from peekaping.api.listing import Listing
 from peekaping.api.myself import myself
 from peekaping.api.passwords import NewPassword, hash_password
 from peekaping.api.shapes import PaginationShape, Time, nothing, reply
-from peekaping.engine.records import iso
+from peekaping.engine.records import iso, number_in
 from peekaping.store.accounts import Accounts, Role, User
 from peekaping.store.errors import EmailTaken, NoSuchWorkspace
 from peekaping.store.totp import OneTimePasswords
@@ -216,5 +216,4 @@ def _taken() -> ApiError:
 
 def _number(id: str, kind: str) -> int:
     """The number in `user-7`; one that nobody has where it is no such id."""
-    head, _, digits = id.partition("-")
-    return int(digits) if head == kind and digits.isascii() and digits.isdigit() and len(digits) < 16 else 0
+    return number_in(id, kind) or 0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import trio
 from quart import Response
-from quart_trio import QuartTrio
 
+from peekaping.api.exchange import WebApp
 from peekaping.api.server import listen, serve
 
 
 async def main() -> None:
-    app = QuartTrio(__name__, static_folder=None)
+    app = WebApp(__name__, static_folder=None)
 
     @app.get("/")
     async def nothing() -> Response:

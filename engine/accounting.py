@@ -13,7 +13,7 @@ Uptime is up / (up + down). Plain values and functions: the stats actor keeps on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -24,6 +24,17 @@ MINUTE = 60_000
 HOUR = 3_600_000
 DAY = 86_400_000
 SPANS = (MINUTE, HOUR, DAY)
+
+
+def parts_of(start: int, end: int, span: int) -> list[tuple[int, int, int]]:
+    """The buckets that a time is made of, which begins with one of `span`: their span, from when, until when.
+
+    Those of the next longer span where they are whole, the last included, which is not over: a day is 60 minutes and 24 hours
+    at most, and not 1440 minutes.
+    """
+    longer = next((longer for longer in SPANS if longer > span), span)
+    first_whole = min(start + -start % longer, end)
+    return [part for part in ((span, start, first_whole), (longer, first_whole, end)) if part[1] < part[2]]
 
 
 class Bucket(msgspec.Struct, kw_only=True, gc=False):
@@ -62,6 +73,16 @@ class Bucket(msgspec.Struct, kw_only=True, gc=False):
 
     def add(self, other: Bucket) -> None:
         """Merge another bucket into this one; buckets of different monitors or spans may be added up too."""
+        self.add_counts(other)
+        low, high = other.response_min, other.response_max
+        if low is not None and (self.response_min is None or low < self.response_min):
+            self.response_min = low
+        if high is not None and (self.response_max is None or high > self.response_max):
+            self.response_max = high
+        merge_into(self.sketch, other.sketch)
+
+    def add_counts(self, other: Bucket) -> None:
+        """The same without extremes and sketch."""
         self.up += other.up
         self.down += other.down
         self.unknown += other.unknown
@@ -70,16 +91,6 @@ class Bucket(msgspec.Struct, kw_only=True, gc=False):
         self.failures += other.failures
         self.responses += other.responses
         self.response_sum += other.response_sum
-        self.response_min = _pick(min, self.response_min, other.response_min)
-        self.response_max = _pick(max, self.response_max, other.response_max)
-        merge_into(self.sketch, other.sketch)
-
-
-def _pick(choose: Callable[[int, int], int], one: int | None, other: int | None) -> int | None:
-    """The smaller or larger of two values of which each may be missing."""
-    if one is None or other is None:
-        return other if one is None else one
-    return choose(one, other)
 
 
 class Tally:
@@ -144,6 +155,11 @@ class Tally:
         self._count(bucket, now)
         return bucket
 
+    def add_to(self, total: Bucket, now: int) -> None:
+        """Add the counts of what `peek` gives, neither extremes nor the sketch."""
+        total.add_counts(self.bucket)
+        self._count(total, now)
+
     @classmethod
     def rebuild(
         cls,
@@ -166,13 +182,17 @@ class Tally:
                 tally._follow(heartbeat.status, heartbeat.at, hold_ms)
             else:
                 closed += tally.take(heartbeat, hold_ms)
-        is_paused = tally.counts_as is Status.PAUSED
+        return tally, closed + tally.leap(now)
+
+    def leap(self, now: int) -> list[Bucket]:
+        """Let time pass to `now` in which nobody ran the statistics; a pause does not count it, and goes on from there."""
+        is_paused = self.counts_as is Status.PAUSED
         if is_paused:
-            tally.hold_until = tally.since
-        closed += tally.advance(max(now, tally.since))
+            self.hold_until = self.since
+        closed = self.advance(max(now, self.since))
         if is_paused:
-            tally.hold_until = None
-        return tally, closed
+            self.hold_until = None
+        return closed
 
     def _follow(self, status: Status, at: int, hold_ms: int) -> None:
         """From now on time counts as this heartbeat says."""

@@ -77,7 +77,8 @@ class Runtime:
     """A monitor while the engine runs: its definition, its state, and the handle by which it is stopped."""
 
     __slots__ = (
-        "_pushes", "certificate", "check_now", "entry", "last", "newest_at", "scope", "services", "state", "stopped",
+        "_failed_due", "_pushes", "certificate", "check_now", "entry", "last", "newest_at", "scope", "services", "state",
+        "stopped",
     )  # fmt: skip
 
     def __init__(self, snapshot: Snapshot, services: Services, *, check_now: bool) -> None:
@@ -92,6 +93,8 @@ class Runtime:
         self.stopped: trio.Event | None = None
         """Set when its actor has ended; made by who waits for that."""
         self._pushes: tuple[trio.MemorySendChannel[Push], trio.MemoryReceiveChannel[Push]] | None = None
+        self._failed_due = float("-inf")
+        """When the failing check was due that the next retry follows, on trio's clock; changing the monitor moves neither."""
 
     @property
     def snapshot(self) -> Snapshot:
@@ -109,9 +112,9 @@ class Runtime:
         monitor = self.entry.monitor
         return self._listen(monitor) if isinstance(monitor, PushMonitor) else self._check(monitor)
 
-    def conclude(self, outcome: Outcome) -> Heartbeat:
+    def conclude(self, outcome: Outcome, *, is_early: bool = False) -> Heartbeat:
         """Judge an outcome and hand out its heartbeat."""
-        state, transition = judge(self.state, outcome.status, self.entry.monitor.retries)
+        state, transition = judge(self.state, outcome.status, self.entry.monitor.retries, is_early=is_early)
         return self.announce(state, outcome, transition=transition)
 
     def announce(self, state: State, outcome: Outcome, *, transition: bool = False, is_check: bool = True) -> Heartbeat:
@@ -153,6 +156,7 @@ class Runtime:
     async def _check(self, monitor: Monitor) -> None:
         services, counters = self.services, self.services.counters
         timeout_s, interval_s = monitor.timeout_ms / 1000, monitor.interval / 1000
+        retry_s = monitor.retry_interval_ms / 1000
         now = trio.current_time()
         first = services.anchor.next_slot(self.entry.number, monitor.interval, now)
         due = now if self.check_now else first
@@ -166,11 +170,15 @@ class Runtime:
                     probe = prepare(monitor, services.network)
                 woken = trio.current_time()
                 counters.late_ms[min(1000, int((woken - due) * 1000))] += 1
+                is_early = self.state.failures > 0 and woken < self._failed_due + retry_s
                 # Not since it was due: a check that ended after the next was due is followed by it at once.
-                self.conclude(await _probe_within(timeout_s, probe, counters, woken_late_s=woken - max(due, now)))
+                outcome = await _probe_within(timeout_s, probe, counters, woken_late_s=woken - max(due, now))
+                self.conclude(outcome, is_early=is_early)
                 now = trio.current_time()
                 if self.state.failures:
-                    due = retry_due(monitor.retry_interval_ms / 1000, due, now)
+                    if not is_early:
+                        self._failed_due = due
+                    due = retry_due(retry_s, self._failed_due, now)
                 else:
                     due, missed = next_due(first, interval_s, due, now)
                     counters.missed += missed
@@ -186,7 +194,7 @@ class Runtime:
             with trio.move_on_at(expected + grace_s):
                 push = await receive.receive()
                 self.services.counters.checks += 1
-                message = push.message or plain_message(None)
+                message = push.message or (plain_message(None) if push.status is Status.UP else "A push said so")
                 reason = None if push.status is Status.UP else "reported"
                 self.conclude(Outcome(push.status, message, reason, push.response_ms))
                 push.judged.set()

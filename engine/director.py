@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import outcome
 import trio
 from msgspec import to_builtins
+from msgspec.json import encode
 from msgspec.structs import replace
 
 from peekaping.engine.actor import Runtime, Services
@@ -23,7 +24,7 @@ from peekaping.engine.alerts.alerting import Alerting
 from peekaping.engine.alerts.message import Event
 from peekaping.engine.errors import Invalid, NoSuchMonitor, Stopped
 from peekaping.engine.fields import changed_fields
-from peekaping.engine.monitor import Monitor
+from peekaping.engine.monitor import HEADING, Monitor
 from peekaping.engine.ports import Store
 from peekaping.engine.probes import parse_monitor
 from peekaping.engine.probes.push import PushMonitor
@@ -106,7 +107,7 @@ class Director:
         return await self.carry_out(partial(self._add, self._parse(fields, workspace), workspace))
 
     async def update(self, id: str, changes: Mapping[str, Any]) -> Snapshot:
-        """Change the given fields."""
+        """Change the given fields; where they say what is there already nothing happens."""
         return await self.carry_out(partial(self._update, id, changes))
 
     async def set_paused(self, id: str, is_paused: bool) -> Snapshot:
@@ -168,9 +169,13 @@ class Director:
         kind = changes.get("type", entry.monitor.kind)
         if kind != entry.monitor.kind:
             message = f"Type cannot be changed from {entry.monitor.kind}; create another monitor"
-            raise Invalid("Invalid monitor configuration", {"type": [message]})
+            raise Invalid(HEADING, {"type": [message]})
         wanted = {name: value for name, value in changes.items() if name not in SERVER_OWNED}
         monitor = self._parse(changed_fields(entry.monitor, wanted), entry.workspace)
+        if _in_force(monitor) == _in_force(entry.monitor):
+            # Whoever sends what is there already, every minute perhaps, changed nothing: there is nothing to tell, to date
+            # or to try out.
+            return runtime.snapshot
         now = self._services.utc_ms()
         changed = replace(entry, monitor=monitor, updated_ms=now)
         told = self._alerting.of_change(Event.UPDATED, changed, now)
@@ -243,6 +248,11 @@ class Director:
         runtime.scope = None
         if runtime.stopped is not None:
             runtime.stopped.set()
+
+
+def _in_force(monitor: Monitor) -> bytes:
+    """What a monitor's fields amount to. As bytes, because true and 1 are equal otherwise."""
+    return encode({**to_builtins(monitor), **monitor.computed()})
 
 
 def _asks_the_same(old: Monitor, new: Monitor) -> bool:

@@ -13,15 +13,16 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Reversible
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, cast
 
 import msgspec
 import trio
 
-from peekaping.engine.accounting import DAY, HOUR, Bucket
+from peekaping.engine.accounting import DAY, HOUR, Bucket, parts_of
 from peekaping.engine.actor import Counters, Runtime, Services
 from peekaping.engine.alerts.alerting import Alerting
 from peekaping.engine.alerts.directory import Channels
@@ -32,6 +33,7 @@ from peekaping.engine.director import Director
 from peekaping.engine.errors import NoSuchMonitor, Overloaded
 from peekaping.engine.hub import Hub, Subscription
 from peekaping.engine.janitor import Janitor
+from peekaping.engine.kept import Kept
 from peekaping.engine.memory import MemoryStore
 from peekaping.engine.monitor import Monitor
 from peekaping.engine.net.egress import DEFAULT_DENY, EgressGuard
@@ -48,12 +50,12 @@ from peekaping.engine.writer import Writer
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 FLUSH_WITHIN_S = 1.0
 """What storing the last heartbeats may take at a stop; with the default commit rhythm it is a few milliseconds."""
 PUSH_STORED_WITHIN_S = 10.0
 MOST_OUTAGES = 100
+MOST_OVERVIEWS = 100
+"""Kept for those who ask again at once, one for each workspace."""
 
 
 def utc_ms() -> int:
@@ -69,6 +71,12 @@ def _warn_of_the_future(snapshots: Iterable[Snapshot], now: int) -> None:
     newest = max((snapshot.last.at for snapshot in snapshots if snapshot.last is not None), default=0)
     if newest > now + 60_000:
         log.error("the history reaches %d s into the future; is this host's clock right?", (newest - now) // 1000)
+
+
+def _beginning(period_ms: int, now: int) -> tuple[int, int]:
+    """Where a period begins, and the span of the buckets that it is made of."""
+    span = span_for(period_ms)
+    return (now - period_ms) // span * span, span
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -128,6 +136,9 @@ class Engine:
         self._stats = stats
         self._director = director
         self._supervisor = supervisor
+        self._totals: Kept[object, list[Bucket]] = Kept(MOST_OVERVIEWS)
+        self._counted: dict[int | None, tuple[object, dict[Status, int]]] = {}
+        self._kinds: dict[tuple[str, int | None], tuple[object, list[Runtime]]] = {}
 
     @classmethod
     @asynccontextmanager
@@ -262,12 +273,10 @@ class Engine:
         Whoever shows twenty of ten thousand pays for twenty.
         """
         found = self._director.runtimes(workspace)
-        if kind is not None or status is not None:
-            found = [
-                runtime
-                for runtime in found
-                if kind in (None, runtime.entry.monitor.kind) and status in (None, runtime.state.status)
-            ]
+        if kind is not None:
+            found = self._of_kind(kind, workspace)
+        if status is not None:
+            found = [runtime for runtime in found if runtime.state.status is status]
         return [runtime.snapshot for runtime in islice(found, first, first + limit)], len(found)
 
     async def push(
@@ -305,8 +314,9 @@ class Engine:
         The period begins where its first bucket does: a minute for up to two days, an hour for up to 31, else a day.
         """
         number, now = self._director.runtime(id).entry.number, self._services.utc_ms()
-        start, buckets = await self._buckets(number, period_ms, now)
-        return total_of(number, start, buckets)
+        start, span = _beginning(period_ms, now)
+        async with self._stats.moving.reading():
+            return await self._total(number, start, span, now)
 
     async def report(self, id: str, period_ms: int, *, step_ms: int) -> Report:
         """The same period with a series of buckets to draw, `step_ms` each, and the outages; raises NoSuchMonitor.
@@ -314,71 +324,63 @@ class Engine:
         `step_ms` must be a multiple of the buckets that `totals_of` names. Of the outages the newest `MOST_OUTAGES` are shown.
         """
         number, now = self._director.runtime(id).entry.number, self._services.utc_ms()
-        start, buckets = await self._buckets(number, period_ms, now)
+        start, span = _beginning(period_ms, now)
+        async with self._stats.moving.reading():
+            total = await self._total(number, start, span, now)
+            buckets = await self.store.buckets(number, span, from_ms=start, to_ms=now + 1)
+            unstored = self._stats.unstored([number])
         count, outages = await self.store.outages(number, from_ms=start, to_ms=now + 1, limit=MOST_OUTAGES)
-        series = series_of(number, start, step_ms, now, buckets)
-        return Report(now, total_of(number, start, series), series, count, outages)
+        for bucket in buckets:
+            bucket.sketch = {}  # nobody draws percentiles, and to add up 1440 of these took longer than all the rest
+        return Report(now, total, series_of(number, start, step_ms, now, buckets + unstored), count, outages)
+
+    async def _total(self, number: int, start: int, span: int, now: int) -> Bucket:
+        """A monitor's time in one bucket; to be called while no minutes move."""
+        buckets: list[Bucket] = []
+        for part, from_ms, to_ms in parts_of(start, now + 1, span):
+            buckets += await self.store.buckets(number, part, from_ms=from_ms, to_ms=to_ms)
+        return total_of(number, start, buckets + self._stats.unstored([number]))
 
     async def uptimes(self, ids: Iterable[str]) -> dict[str, list[Bucket]]:
-        """The last 24 hours, 7 and 30 days of several monitors, as `totals_of` but without extremes and percentiles, in one
-        statement each for all of them. Of a monitor that is not there (any more) nothing is known."""
+        """The last 24 hours, 7 and 30 days of several monitors, as `totals_of` but without extremes and percentiles, in two
+        statements each for all of them. Of a monitor that is not there (any more) nothing is known."""
         numbers = {number: id for id in ids if (number := monitor_number(id)) is not None}
         now = self._services.utc_ms()
-
-        async def read() -> dict[str, list[Bucket]]:
-            found: dict[str, list[Bucket]] = {id: [] for id in numbers.values()}
+        found: dict[str, list[Bucket]] = {id: [] for id in numbers.values()}
+        async with self._stats.moving.reading():
             for period_ms in (DAY, 7 * DAY, 30 * DAY):
-                span = span_for(period_ms)
-                start = (now - period_ms) // span * span
-                for total in await self.store.sums(list(numbers), span, from_ms=start, to_ms=now + 1):
-                    found[numbers[total.monitor]].append(total)
+                start, span = _beginning(period_ms, now)
+                totals = {number: Bucket(monitor=number, start=start) for number in numbers}
+                for part, from_ms, to_ms in parts_of(start, now + 1, span):
+                    for sums in await self.store.sums(list(numbers), part, from_ms=from_ms, to_ms=to_ms):
+                        totals[sums.monitor].add_counts(sums)
+                for number, total in totals.items():
+                    found[numbers[number]].append(total)
             for bucket in self._stats.unstored(numbers):
                 for total in found[numbers[bucket.monitor]]:
-                    total.add(bucket)
-            return found
-
-        return await self._at_one_instant(read)
-
-    async def _buckets(self, number: int, period_ms: int, now: int) -> tuple[int, list[Bucket]]:
-        """Where a period begins, and what there is of a monitor from then on."""
-        span = span_for(period_ms)
-        start = (now - period_ms) // span * span
-
-        async def read() -> list[Bucket]:
-            stored = await self.store.buckets(number, span, from_ms=start, to_ms=now + 1)
-            return stored + self._stats.unstored([number])
-
-        return start, await self._at_one_instant(read)
+                    total.add_counts(bucket)
+        return found
 
     async def overview(self, workspace: int | None = None) -> Overview:
-        """All monitors together, or a workspace's."""
-        now = self._services.utc_ms()
+        """All monitors together, or a workspace's. The buckets may be a moment old (`Kept`), `by_status` is as of now."""
+        by_status = self._by_status(workspace)
+        totals = await self._totals.get(
+            (workspace, self._which_there_are(workspace)), partial(self._read_totals, workspace)
+        )
+        return Overview(sum(by_status.values()), by_status, *totals)
 
-        async def read() -> list[Bucket]:
-            unstored = await self._stats.unstored_of_all(
-                None if workspace is None else self._director.numbers(workspace)
-            )
-            totals = []
+    async def _read_totals(self, workspace: int | None) -> list[Bucket]:
+        now = self._services.utc_ms()
+        numbers = None if workspace is None else self._director.numbers(workspace)
+        totals = []
+        async with self._stats.moving.reading():
+            unstored = await self._stats.unstored_of_all(numbers)
             for span, period in ((HOUR, DAY), (HOUR, 7 * DAY), (DAY, 30 * DAY), (DAY, now)):
                 start = (now - period) // span * span
                 total = await self.store.totals(span, from_ms=start, to_ms=now + 1, workspace=workspace)
-                total.add(unstored)
+                total.add_counts(unstored)
                 totals.append(total)
-            return totals
-
-        totals = await self._at_one_instant(read)
-        by_status = self._by_status(workspace)
-        return Overview(sum(by_status.values()), by_status, *totals)
-
-    async def _at_one_instant(self, read: Callable[[], Awaitable[T]]) -> T:
-        """Read what is stored and what is not, again when minutes moved from one to the other meanwhile: a minute would be
-        counted twice, or not at all. They move for a moment once a minute, so a few tries suffice."""
-        for _ in range(5):
-            saves = self._stats.saves
-            found = await read()
-            if self._stats.saves == saves:
-                break
-        return found
+        return totals
 
     def subscribe(self, monitors: Iterable[str] | None = None, workspace: int | None = None) -> Subscription:
         """Live heartbeats of these monitors, by default of all: `with engine.subscribe() as live: async for item in live: ...`
@@ -397,11 +399,10 @@ class Engine:
         """How the engine itself is doing."""
         counters, outlets = self._services.counters, self._services.outlets
         by_status = self._by_status()
-        unknown = Counter(
-            runtime.last.reason or "unknown"
-            for runtime in self._director.runtimes()
-            if runtime.state.status is Status.UNKNOWN and runtime.last is not None
-        )
+        unknown: Counter[str] = Counter()
+        if by_status[Status.UNKNOWN]:
+            found, _ = self.page(0, by_status[Status.UNKNOWN], status=Status.UNKNOWN)
+            unknown.update(snapshot.last.reason or "unknown" for snapshot in found if snapshot.last is not None)
         return EngineStatistics(
             monitors=sum(by_status.values()),
             by_status=by_status,
@@ -422,6 +423,25 @@ class Engine:
             store_failing=self._writer.failing or self._stats.failing,
         )
 
+    def _of_kind(self, kind: str, workspace: int | None) -> list[Runtime]:
+        """Looked up anew when monitors have come or gone: of what kind one is never changes."""
+        there, kept = self._which_there_are(workspace), self._kinds.get((kind, workspace))
+        if kept is None or kept[0] != there:
+            found = [r for r in self._director.runtimes(workspace) if r.entry.monitor.kind == kind]
+            kept = self._kinds[kind, workspace] = (there, found)
+        return kept[1]
+
     def _by_status(self, workspace: int | None = None) -> dict[Status, int]:
-        counts = Counter(runtime.state.status for runtime in self._director.runtimes(workspace))
-        return {status: counts[status] for status in Status}
+        """Counted anew when anything was heard of any monitor, or there are others."""
+        heard = (self._services.outlets.stats.offered, *self._which_there_are(workspace))
+        kept = self._counted.get(workspace)
+        if kept is None or kept[0] != heard:
+            counts = Counter([runtime.state.status for runtime in self._director.runtimes(workspace)])
+            kept = self._counted[workspace] = (heard, {status: counts[status] for status in Status})
+        return dict(kept[1])
+
+    def _which_there_are(self, workspace: int | None) -> tuple[int, int]:
+        """Another pair whenever monitors have come or gone: numbers are never used again."""
+        runtimes = self._director.runtimes(workspace)
+        newest = next(reversed(cast(Reversible[Runtime], runtimes)), None)
+        return len(runtimes), 0 if newest is None else newest.entry.number

@@ -36,7 +36,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="camel"
         return str(self.__struct_config__.tag)
 
     def check_together(self) -> Errors:
-        """What is wrong with fields that are fine each alone."""
+        """What is wrong with fields together. Each is of its type, and may break its own rule, which is said beside this."""
         return {}
 
 
@@ -89,6 +89,8 @@ def parse_fields(
     errors: Errors = {}
     values: dict[str, Any] = {}
     fields = _fields(kind)
+    is_read = True
+    """Whether all values are what the user gave, right or wrong."""
     rules = {**kind.rules, **(more_rules or {})}
     for name in data:
         if name not in fields:
@@ -98,21 +100,21 @@ def parse_fields(
         value = data.get(name)
         if value is None:
             if field.required:
-                errors[name] = [f"{label} is required"]
+                errors[name], is_read = [f"{label} is required"], False
             continue
         try:
             value = values[field.name] = msgspec.convert(value, hint)
         except msgspec.ValidationError:
-            errors[name] = [f"{label} must be {_description(hint)}"]
+            errors[name], is_read = [f"{label} must be {_description(hint)}"], False
             continue
         rule = rules.get(field.name)
         if name in kind.secrets and value == MASK:
-            errors[name] = [f"{label} is masked; give the secret itself"]
+            errors[name], is_read = [f"{label} is masked; give the secret itself"], False
         elif rule is not None and (problem := rule(value)) is not None:
             errors[name] = [f"{label} {problem}"]
-    if not errors:
+    if is_read:
         record = kind(**values)
-        errors = record.check_together()
+        errors = record.check_together() | errors
         if not errors:
             return record
     raise Invalid(heading, errors)

@@ -17,6 +17,7 @@ DEFAULT_INTERVAL_MS = 60_000
 DEFAULT_TIMEOUT_MS = 30_000
 DAY_MS = 86_400_000
 MOST_CHANNELS = 50
+HEADING = "Invalid monitor configuration"
 
 
 class Notifications(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -67,7 +68,7 @@ class Monitor(Record, frozen=True, kw_only=True, gc=False, rename="camel"):
         return {"timeout": self.timeout_ms}
 
     def check_together(self) -> Errors:
-        """What is wrong with fields that are fine each alone."""
+        """See `Record.check_together`."""
         if self.timeout is not None and self.timeout > self.interval:
             return {"timeout": ["Timeout must not be longer than the interval"]}
         return {}
@@ -85,7 +86,7 @@ def parse(
     more_rules = {"interval": interval, "retry_interval": interval}
     if channels is not None:
         more_rules["notifications"] = channels
-    return parse_fields(kind, data, thing="monitor", heading="Invalid monitor configuration", more_rules=more_rules)
+    return parse_fields(kind, data, thing="monitor", heading=HEADING, more_rules=more_rules)
 
 
 def fields_of(monitor: Monitor) -> dict[str, Any]:

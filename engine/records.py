@@ -144,8 +144,15 @@ def monitor_id(number: int) -> str:
 
 def monitor_number(id: str) -> int | None:
     """The number in `monitor-17`; None when it is no monitor's id."""
+    return number_in(id, "monitor")
+
+
+def number_in(id: str, kind: str) -> int | None:
+    """The number in `kind-17`; None when it is no such id. A thing has one: `kind-017` is none."""
     head, _, digits = id.partition("-")
-    return int(digits) if head == "monitor" and digits.isascii() and digits.isdigit() and len(digits) < 16 else None
+    if head != kind or len(digits) > 15 or not (digits.isascii() and digits.isdigit()) or digits.startswith("0"):
+        return None
+    return int(digits)
 
 
 def iso(at_ms: int) -> str:

@@ -18,6 +18,7 @@ from peekaping.engine.accounting import MINUTE, Bucket, Tally
 from peekaping.engine.outlets import Outlet
 from peekaping.engine.ports import Store, StoreFailed
 from peekaping.engine.records import Entry, Heartbeat
+from peekaping.engine.rwlock import ReadersWriterLock
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ SMALLEST_SHARE = 100
 SETTLE_S = 0.5
 """How long after its end a minute is closed: what happened in it has arrived by then."""
 RETRY_S = 1.0
+LONGEST_NAP_MS = 300_000
+"""The actor wakes every minute. When it has not for longer, this host slept or its clock was set, and nobody was watching."""
 MOST_UNSAVED = 200_000
 """Minutes kept while the store fails, 20 minutes of 10,000 monitors. Then the oldest are lost, and counted."""
 
@@ -51,12 +54,16 @@ class Stats:
             self.watch(entry.number)
             self._to_restore[entry.number] = entry.monitor.hold_ms
         self._unsaved: deque[Bucket] = deque(maxlen=MOST_UNSAVED)
+        self._awake_at = self._started
         self._to_close: deque[Tally] = deque()
         self._boundary = self._started - self._started % MINUTE
         """Where the minute began that `_to_close` is to be brought to."""
+        self._closed = 0
+        """How many minutes were ever put into `_unsaved`."""
         self.lost_minutes = 0
-        self.saves = 0
-        """Changes when minutes have moved to the store."""
+        self.moving = ReadersWriterLock()
+        """Minutes move to the store under it: whoever adds up what is there and what is here reads under it, so that none is
+        counted twice, or not at all."""
         self.failing: str | None = None
         """Why minutes cannot be stored at present; None when they can."""
 
@@ -77,17 +84,23 @@ class Stats:
         return found
 
     async def unstored_of_all(self, numbers: Set[int] | None = None) -> Bucket:
-        """The same of all monitors, or of these, added up."""
-        now = self._utc_ms()
+        """The same of all monitors, or of these, added up: the counts, without extremes and sketch."""
+        now, closed = self._utc_ms(), self._closed
         total = Bucket(monitor=0, start=now)
-        for bucket in tuple(self._unsaved):
-            if numbers is None or bucket.monitor in numbers:
-                total.add(bucket)
-        for position, (number, tally) in enumerate(tuple(self._tallies.items())):
-            if numbers is None or number in numbers:
-                total.add(tally.peek(now))
-            if position % CHUNK == CHUNK - 1:
-                await trio.lowlevel.checkpoint()
+        left = set(self._tallies if numbers is None else numbers)
+        for bucket in self._unsaved:
+            if bucket.monitor in left:
+                total.add_counts(bucket)
+        while left:
+            for _ in range(min(CHUNK, len(left))):
+                tally = self._tallies.get(left.pop())
+                if tally is not None:
+                    tally.add_to(total, now)
+            await trio.lowlevel.checkpoint()
+            for bucket in islice(reversed(self._unsaved), self._closed - closed):
+                if bucket.monitor in left:  # else it was counted before it was closed
+                    total.add_counts(bucket)
+            closed = self._closed
         return total
 
     async def run(self) -> None:
@@ -100,15 +113,27 @@ class Stats:
                 await trio.sleep(RETRY_S)
             while await self._save(CHUNK):
                 pass
+        self._awake_at = self._utc_ms()
         while True:
             with trio.move_on_after(self._patience_s()):
-                self._take(await self._outlet.receive())
+                heartbeat = await self._outlet.receive()
+                self._wake_up()
+                self._take(heartbeat)
                 await trio.sleep(BATCH_EVERY_S)
+            self._wake_up()
             for heartbeat in self._outlet.drain(LARGEST_BATCH):
                 self._take(heartbeat)
             share = max(SMALLEST_SHARE, ceil(len(self._tallies) * BATCH_EVERY_S / SPREAD_S))
             self._close_minutes(share)
             await self._save(share)
+
+    def _wake_up(self) -> None:
+        """After a long sleep: a pause would count all of it, with a minute to store for each."""
+        before, self._awake_at = self._awake_at, self._utc_ms()
+        if self._awake_at - before > LONGEST_NAP_MS:
+            for tally in self._tallies.values():
+                self._keep(tally.advance(max(before, tally.since)))
+                self._keep(tally.leap(self._awake_at))
 
     def _take(self, heartbeat: Heartbeat) -> None:
         tally = self._tallies.get(heartbeat.monitor)
@@ -151,22 +176,23 @@ class Stats:
         if closed:
             self.lost_minutes += max(0, len(self._unsaved) + len(closed) - MOST_UNSAVED)
             self._unsaved += closed
+            self._closed += len(closed)
 
     async def _save(self, most: int) -> bool:
         """Store some of the closed minutes, oldest first, in one transaction. Whether there may be more to store: of those that
         fail all stay."""
         if not self._unsaved:
             return False
-        chunk = list(islice(self._unsaved, most))
-        try:
-            await self._store.roll_up(chunk)
-        except StoreFailed as error:
-            self._fails(error)
-            return False
-        self.failing = None
-        self.saves += 1
-        for _ in chunk:
-            self._unsaved.popleft()
+        async with self.moving.writing():
+            chunk = list(islice(self._unsaved, most))
+            try:
+                await self._store.roll_up(chunk)
+            except StoreFailed as error:
+                self._fails(error)
+                return False
+            self.failing = None
+            for _ in chunk:
+                self._unsaved.popleft()
         return True
 
     def _fails(self, error: StoreFailed) -> None:

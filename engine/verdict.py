@@ -14,12 +14,14 @@ class Verdict(NamedTuple):
     """Whether the confirmed status changed: up to down, down to up, or certain for the first time."""
 
 
-def judge(state: State, found: Status, retries: int) -> Verdict:
+def judge(state: State, found: Status, retries: int, *, is_early: bool = False) -> Verdict:
     """The verdict on a check that found the target `UP` or `DOWN`, or found nothing out (`UNKNOWN`).
 
     `retries` failing checks in a row are pending, the next one is down; the first failure of a new monitor uses its
     retries too. A monitor that is down stays down until a check is good. An unknown check changes what is shown and
-    nothing else: retries go on where they were, and so does what alerts compare with.
+    nothing else: retries go on where they were, and so does what alerts compare with. A failing check that comes sooner
+    after the one before than a retry would (`is_early`: a change of the monitor had it made at once) uses up no retry: what
+    lasts a second is no outage, however often somebody looks in it.
     """
     if found is Status.UP:
         if state.status is Status.UP and state.confirmed is Status.UP and not state.failures:
@@ -29,7 +31,7 @@ def judge(state: State, found: Status, retries: int) -> Verdict:
         return Verdict(State(Status.UNKNOWN, state.confirmed, state.failures), False)
     if state.confirmed is Status.DOWN:
         return Verdict(State(Status.DOWN, Status.DOWN), False)
-    failures = state.failures + 1
+    failures = max(1, state.failures + (not is_early))
     if failures > retries:
         return Verdict(State(Status.DOWN, Status.DOWN), True)
     return Verdict(State(Status.PENDING, state.confirmed, failures), False)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from datetime import date, datetime
+from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,13 +10,15 @@ import httpx
 import trio
 
 from peekaping import calls
-from peekaping.calls import Answer, Call, JsonObject, JsonObjects, Request, Session, T
+from peekaping.calls import FILE, Answer, Call, Request, Session, T
 from peekaping.events import EventStream
+from peekaping.methods import OnTrio
+from peekaping.resources import Server
 
 CLOSE_WITHIN_S = 2.0
 
 
-class AsyncPeekapingClient:
+class AsyncPeekapingClient(Server[OnTrio]):
     """`PeekapingClient` for trio: the same calls, each a coroutine, and `events()`. Use it in an `async with`.
 
     A cancelled call may or may not have reached the server. Leaving the `async with` closes every connection.
@@ -32,12 +33,12 @@ class AsyncPeekapingClient:
         password: str | None = None,
         timeout_s: float = calls.TIMEOUT_S,
     ) -> None:
+        super().__init__(self._complete)
         self._base_url = base_url
         self._session = Session(api_key, email, password, clock=trio.current_time)
         self._renewing = trio.Lock()
         self._http = httpx.AsyncClient(base_url=calls.api_url(base_url), timeout=timeout_s)
         self._nursery: trio.Nursery | None = None
-        self.monitors = AsyncMonitors(self)
 
     async def __aenter__(self) -> Self:
         self._background = trio.open_nursery()
@@ -69,17 +70,7 @@ class AsyncPeekapingClient:
             raise RuntimeError("use the client in an `async with` first: events are received in the background")
         return EventStream(self._nursery, calls.websocket_url(self._base_url), self._token)
 
-    async def overview(self) -> JsonObject:
-        """Counts, checks and uptime over all monitors."""
-        return await self._run(calls.overview())
-
-    async def push(
-        self, push_id: str, *, status: str = "up", message: str | None = None, ping: int | None = None
-    ) -> JsonObject:
-        """Send the heartbeat of a push monitor (`ping` in ms); needs no login, the id is the secret."""
-        return await self._run(calls.push(push_id, status, message, ping))
-
-    async def _run(self, call: Call[T]) -> T:
+    async def _complete(self, call: Call[T]) -> T:
         return await _drive(call, self._send)
 
     async def _send(self, request: Request) -> Any:
@@ -95,59 +86,15 @@ class AsyncPeekapingClient:
 
     async def _exchange(self, request: Request, token: str | None = None) -> Answer:
         try:
-            return calls.received(await self._http.request(**calls.sent(request, token)))
+            async with self._http.stream(**calls.sent(request, token)) as response:
+                if request.into is not None and calls.is_file(response):
+                    async for part in response.aiter_bytes():
+                        await trio.to_thread.run_sync(request.into.write, part)
+                    return FILE
+                await response.aread()
+                return calls.received(response)
         except httpx.TransportError as error:
             raise calls.unreachable(self._base_url, error) from None
-
-
-class AsyncMonitors:
-    """`client.monitors`. Monitors, heartbeats and statistics are dicts as the API gives them."""
-
-    def __init__(self, client: AsyncPeekapingClient) -> None:
-        self._run = client._run
-
-    async def list(self, *, type: str | None = None, status: str | None = None) -> JsonObjects:
-        """All monitors, oldest first; follows the pages, one request for each hundred."""
-        return await self._run(calls.list_monitors(type, status))
-
-    async def create(self, monitor: Mapping[str, Any]) -> JsonObject:
-        """Create a monitor from the API's fields (`name`, `type`, `url`, ...); gives it back as the server keeps it."""
-        return await self._run(calls.create_monitor(monitor))
-
-    async def get(self, id: str) -> JsonObject:
-        """The monitor with its status and its last check."""
-        return await self._run(calls.get_monitor(id))
-
-    async def update(self, id: str, changes: Mapping[str, Any]) -> JsonObject:
-        """Change the given fields and leave the others; gives back the whole monitor."""
-        return await self._run(calls.update_monitor(id, changes))
-
-    async def delete(self, id: str) -> None:
-        """Delete the monitor and its history."""
-        await self._run(calls.delete_monitor(id))
-
-    async def pause(self, id: str) -> JsonObject:
-        """Stop checking until `resume`; gives back the monitor."""
-        return await self._run(calls.pause_monitor(id))
-
-    async def resume(self, id: str) -> JsonObject:
-        """Check again; gives back the monitor."""
-        return await self._run(calls.resume_monitor(id))
-
-    async def heartbeats(
-        self,
-        id: str,
-        *,
-        from_: datetime | date | str | None = None,
-        to: datetime | date | str | None = None,
-        limit: int | None = None,
-    ) -> JsonObjects:
-        """The newest heartbeats with `from_ <= timestamp < to`, newest first; `limit` is the server's when None."""
-        return await self._run(calls.heartbeats(id, from_, to, limit))
-
-    async def stats(self, id: str, period: str = "24h") -> JsonObject:
-        """Uptime and response times over `24h`, `7d`, `30d` or `90d`."""
-        return await self._run(calls.stats(id, period))
 
 
 async def _drive(call: Generator[Request, Any, T], send: Callable[[Request], Awaitable[Any]]) -> T:

@@ -1,16 +1,14 @@
 """What the two SDK clients share: how a call becomes requests, how an answer becomes a value or an error, how one stays
 logged in. Plain functions and generators; no socket, no clock of its own.
 
-A call is a generator: it yields a `Request`, is sent the JSON that came back, and returns its result. `client.py`
-drives it with blocking I/O, `aio.py` on trio; so neither repeats the other.
+A call is a generator: it yields a `Request`, is sent the JSON that came back, and returns its result. `resources.py` and
+`administration.py` have them all, each once; `client.py` drives them with blocking I/O, `aio.py` on trio.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from datetime import date, datetime
-from typing import Any, NamedTuple, TypeVar
-from urllib.parse import quote
+from typing import IO, Any, NamedTuple, TypeVar
 
 import httpx
 import jwt
@@ -21,8 +19,6 @@ T = TypeVar("T")
 
 TIMEOUT_S = 10.0
 """The server answers in milliseconds; the network between may be slow."""
-PAGE = 100
-"""Monitors asked for at once: the most that the server gives."""
 TOKEN_LIFETIME_S = 15 * 60
 """How long an access token lives when it does not say so itself."""
 RENEWAL_MARGIN_S = 60
@@ -71,6 +67,8 @@ class Request(NamedTuple):
     path: str
     params: Mapping[str, str | int | None] = {}
     json: Any = None
+    into: IO[bytes] | None = None
+    """Where an answer of 200 goes that is a file, part by part; None where the answer is JSON."""
 
 
 class Answer(NamedTuple):
@@ -140,6 +138,15 @@ def read(answer: Answer) -> Any:
     )
 
 
+def is_file(response: httpx.Response) -> bool:
+    """Whether this is a file of the server's. What else comes where one was asked for is read like every answer."""
+    return response.status_code == 200 and "content-disposition" in response.headers
+
+
+FILE = Answer(204, None, None)
+"""The answer to a request whose file has been written."""
+
+
 class Session:
     """Who the client is: an API key, or e-mail and password with the tokens got for them, or nobody.
 
@@ -196,78 +203,3 @@ def _lifetime_s(token: str) -> float:
         return float(claims["exp"] - claims["iat"])
     except (jwt.InvalidTokenError, KeyError, TypeError):
         return TOKEN_LIFETIME_S
-
-
-def list_monitors(type: str | None, status: str | None) -> Call[JsonObjects]:
-    found: JsonObjects = []
-    page = 1
-    while True:
-        answer = yield Request("GET", "/monitors", {"page": page, "limit": PAGE, "type": type, "status": status})
-        found += answer["monitors"]
-        if page >= answer["pagination"]["pages"]:
-            return found
-        page += 1
-
-
-def create_monitor(monitor: Mapping[str, Any]) -> Call[JsonObject]:
-    return _one(Request("POST", "/monitors", json=dict(monitor)))
-
-
-def get_monitor(id: str) -> Call[JsonObject]:
-    return _one(Request("GET", _monitor(id)))
-
-
-def update_monitor(id: str, changes: Mapping[str, Any]) -> Call[JsonObject]:
-    return _one(Request("PATCH", _monitor(id), json=dict(changes)))
-
-
-def delete_monitor(id: str) -> Call[None]:
-    yield Request("DELETE", _monitor(id))
-
-
-def pause_monitor(id: str) -> Call[JsonObject]:
-    return _one(Request("POST", _monitor(id) + "/pause"))
-
-
-def resume_monitor(id: str) -> Call[JsonObject]:
-    return _one(Request("POST", _monitor(id) + "/resume"))
-
-
-def heartbeats(
-    id: str, from_: datetime | date | str | None, to: datetime | date | str | None, limit: int | None
-) -> Call[JsonObjects]:
-    answer = yield Request(
-        "GET", _monitor(id) + "/heartbeats", {"from": _instant(from_), "to": _instant(to), "limit": limit}
-    )
-    found: JsonObjects = answer["heartbeats"]
-    return found
-
-
-def stats(id: str, period: str) -> Call[JsonObject]:
-    return _one(Request("GET", _monitor(id) + "/stats", {"period": period}))
-
-
-def overview() -> Call[JsonObject]:
-    return _one(Request("GET", "/stats/overview"))
-
-
-def push(push_id: str, status: str, message: str | None, ping: int | None) -> Call[JsonObject]:
-    body = {"status": status, "message": message, "ping": ping}
-    given = {name: value for name, value in body.items() if value is not None}
-    return _one(Request("POST", f"/push/{quote(push_id, safe='')}", json=given))
-
-
-def _one(request: Request) -> Call[JsonObject]:
-    """A call that is one request for one object."""
-    answer: JsonObject = yield request
-    return answer
-
-
-def _monitor(id: str) -> str:
-    return f"/monitors/{quote(id, safe='')}"
-
-
-def _instant(value: datetime | date | str | None) -> str | None:
-    if isinstance(value, datetime) and value.tzinfo is None:
-        raise ValueError("a datetime needs a time zone, such as datetime.now(UTC)")
-    return value.isoformat() if isinstance(value, date) else value

@@ -19,7 +19,7 @@ from peekaping.api.server import CannotListen, listen
 from peekaping.engine.engine import utc_ms
 from peekaping.engine.errors import Escalated
 from peekaping.engine.ports import StoreFailed
-from peekaping.settings import Settings, email, option, options
+from peekaping.settings import Settings, checked, email, option, options, password
 from peekaping.store.accounts import Accounts, Role
 from peekaping.store.database import Database
 from peekaping.store.errors import CannotOpen, EmailTaken
@@ -89,6 +89,7 @@ def serve(**values: Any) -> None:
         if made_password is not None:
             click.echo(f"  log in as {settings.admin_email or DEFAULT_EMAIL} with password {made_password}")
             click.echo("  (made up for this first start, and shown only now)")
+        click.echo(f"  what it can do is shown at {addresses[0]}/docs")
         click.echo("  stop with Ctrl-C or SIGTERM")
 
     trio.run(server.run, settings, sockets, announce)
@@ -111,20 +112,16 @@ def list_users(database: Path, secret_key: str | None) -> None:
 
 
 @user.command("add")
-@click.argument("address", metavar="EMAIL")
+@click.argument("address", metavar="EMAIL", callback=checked(email))
 @click.option("--name", help="The user's name; by default what stands before the @.")
 @click.option("--role", type=click.Choice(list(map(str, Role))), default=str(Role.ADMIN), show_default=True)
-@click.option("--password", help="By default one is made up and printed once.")
+@click.option("--password", callback=checked(password), help="By default one is made up and printed once.")
 @option("database")
 @option("secret_key")
 def add_user(
     address: str, name: str | None, role: str, password: str | None, database: Path, secret_key: str | None
 ) -> None:
     """Add a user who may log in; also while the server runs."""
-    try:
-        email(address)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
     made = password or make_password()
 
     async def add(accounts: Accounts) -> None:
@@ -140,7 +137,7 @@ def add_user(
 
 @user.command("password")
 @click.argument("address", metavar="EMAIL")
-@click.option("--password", help="By default one is made up and printed once.")
+@click.option("--password", callback=checked(password), help="By default one is made up and printed once.")
 @option("database")
 @option("secret_key")
 def set_password(address: str, password: str | None, database: Path, secret_key: str | None) -> None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
-from datetime import date, datetime
+from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
 from peekaping import calls
-from peekaping.calls import Answer, Call, JsonObject, JsonObjects, Request, Session, T
+from peekaping.calls import FILE, Answer, Call, Request, Session, T
+from peekaping.methods import Blocking
+from peekaping.resources import Server
 
 
-class PeekapingClient:
+class PeekapingClient(Server[Blocking]):
     """A Peekaping server, over its REST API; usable from several threads. Use it in a `with`, or call `close()`.
 
     Args:
@@ -37,11 +38,11 @@ class PeekapingClient:
         password: str | None = None,
         timeout_s: float = calls.TIMEOUT_S,
     ) -> None:
+        super().__init__(self._complete)
         self._base_url = base_url
         self._session = Session(api_key, email, password, clock=time.monotonic)
         self._renewing = threading.Lock()
         self._http = httpx.Client(base_url=calls.api_url(base_url), timeout=timeout_s)
-        self.monitors = Monitors(self)
 
     def __enter__(self) -> Self:
         return self
@@ -55,17 +56,7 @@ class PeekapingClient:
         """Close the connections; fine to call twice."""
         self._http.close()
 
-    def overview(self) -> JsonObject:
-        """Counts, checks and uptime over all monitors."""
-        return self._run(calls.overview())
-
-    def push(
-        self, push_id: str, *, status: str = "up", message: str | None = None, ping: int | None = None
-    ) -> JsonObject:
-        """Send the heartbeat of a push monitor (`ping` in ms); needs no login, the id is the secret."""
-        return self._run(calls.push(push_id, status, message, ping))
-
-    def _run(self, call: Call[T]) -> T:
+    def _complete(self, call: Call[T]) -> T:
         return _drive(call, self._send)
 
     def _send(self, request: Request) -> Any:
@@ -81,59 +72,15 @@ class PeekapingClient:
 
     def _exchange(self, request: Request, token: str | None = None) -> Answer:
         try:
-            return calls.received(self._http.request(**calls.sent(request, token)))
+            with self._http.stream(**calls.sent(request, token)) as response:
+                if request.into is not None and calls.is_file(response):
+                    for part in response.iter_bytes():
+                        request.into.write(part)
+                    return FILE
+                response.read()
+                return calls.received(response)
         except httpx.TransportError as error:
             raise calls.unreachable(self._base_url, error) from None
-
-
-class Monitors:
-    """`client.monitors`. Monitors, heartbeats and statistics are dicts as the API gives them."""
-
-    def __init__(self, client: PeekapingClient) -> None:
-        self._run = client._run
-
-    def list(self, *, type: str | None = None, status: str | None = None) -> JsonObjects:
-        """All monitors, oldest first; follows the pages, one request for each hundred."""
-        return self._run(calls.list_monitors(type, status))
-
-    def create(self, monitor: Mapping[str, Any]) -> JsonObject:
-        """Create a monitor from the API's fields (`name`, `type`, `url`, ...); gives it back as the server keeps it."""
-        return self._run(calls.create_monitor(monitor))
-
-    def get(self, id: str) -> JsonObject:
-        """The monitor with its status and its last check."""
-        return self._run(calls.get_monitor(id))
-
-    def update(self, id: str, changes: Mapping[str, Any]) -> JsonObject:
-        """Change the given fields and leave the others; gives back the whole monitor."""
-        return self._run(calls.update_monitor(id, changes))
-
-    def delete(self, id: str) -> None:
-        """Delete the monitor and its history."""
-        self._run(calls.delete_monitor(id))
-
-    def pause(self, id: str) -> JsonObject:
-        """Stop checking until `resume`; gives back the monitor."""
-        return self._run(calls.pause_monitor(id))
-
-    def resume(self, id: str) -> JsonObject:
-        """Check again; gives back the monitor."""
-        return self._run(calls.resume_monitor(id))
-
-    def heartbeats(
-        self,
-        id: str,
-        *,
-        from_: datetime | date | str | None = None,
-        to: datetime | date | str | None = None,
-        limit: int | None = None,
-    ) -> JsonObjects:
-        """The newest heartbeats with `from_ <= timestamp < to`, newest first; `limit` is the server's when None."""
-        return self._run(calls.heartbeats(id, from_, to, limit))
-
-    def stats(self, id: str, period: str = "24h") -> JsonObject:
-        """Uptime and response times over `24h`, `7d`, `30d` or `90d`."""
-        return self._run(calls.stats(id, period))
 
 
 def _drive(call: Generator[Request, Any, T], send: Callable[[Request], Any]) -> T:

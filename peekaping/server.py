@@ -87,6 +87,7 @@ async def _run_engine(
         rate_limit_per_minute=settings.rate_limit_per_minute,
         ws_per_user=settings.ws_per_user,
         trusted_proxies=tuple(map(ip_network, settings.trusted_proxies)),
+        allowed_origins=settings.allowed_origins,
     )
     database = Database.open(settings.database, secret_key=settings.secret_key)
     try:

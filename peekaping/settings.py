@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
 import click
+import httpx
+import msgspec
 
+from peekaping.api.passwords import NewPassword
 from peekaping.engine.monitor import DAY_MS
 from peekaping.engine.net.egress import DEFAULT_DENY
 from peekaping.store.vault import SHORTEST_KEY
@@ -41,6 +44,13 @@ def email(text: str) -> str:
     return text
 
 
+def password(text: str) -> str:
+    try:
+        return msgspec.convert(text, NewPassword)
+    except msgspec.ValidationError:
+        raise ValueError("a password has 8 to 1000 characters; choose another") from None
+
+
 def networks(text: str) -> tuple[str, ...]:
     if text.strip() == "none":
         return ()
@@ -48,6 +58,22 @@ def networks(text: str) -> tuple[str, ...]:
         return tuple(str(ip_network(part.strip())) for part in text.split(","))
     except ValueError as error:
         raise ValueError(f"{error}; give networks such as 10.0.0.0/8,fd00::/8, or none") from error
+
+
+def origins(text: str) -> tuple[str, ...]:
+    return () if text.strip() == "none" else tuple(_origin(part.strip()) for part in text.split(","))
+
+
+def _origin(text: str) -> str:
+    """As browsers write it (RFC 6454): in lower case, without the port that is the scheme's own, and without a path."""
+    try:
+        url = httpx.URL(text.lower())
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    has_more = url.userinfo or url.raw_path != b"/" or url.fragment
+    if url.scheme not in ("http", "https") or not url.host or "*" in url.host or has_more:
+        raise ValueError(f"{text!r} is no origin; give origins such as https://dashboard.example.com, or none")
+    return f"{url.scheme}://{url.netloc.decode()}"
 
 
 def secret(text: str) -> str:
@@ -72,7 +98,11 @@ class Settings:
     ] = None
     admin_password: Annotated[
         str | None,
-        Option("Password of the first user, better given by environment; without it one is made up and printed once."),
+        Option(
+            "Password of the first user, better given by environment; without it one is made up and printed once.",
+            check=password,
+            metavar="TEXT",
+        ),
     ] = None
     secret_key: Annotated[
         str | None,
@@ -102,6 +132,14 @@ class Settings:
             metavar="CIDR,...",
         ),
     ] = ()
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        Option(
+            "Origins of pages elsewhere that may use the API from a browser, or none.",
+            check=origins,
+            metavar="ORIGIN,...",
+        ),
+    ] = ()
     egress_deny: Annotated[
         tuple[str, ...],
         Option(
@@ -125,7 +163,7 @@ def option(name: str) -> Callable[[Command], Command]:
         type=option.type,
         help=option.help,
         metavar=option.metavar,
-        callback=_callback(option.check) if option.check else None,
+        callback=checked(option.check) if option.check else None,
     )
 
 
@@ -136,7 +174,9 @@ def options(command: Command) -> Command:
     return command
 
 
-def _callback(check: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+def checked(check: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """A check as click wants it: what it says to the user is the option's error."""
+
     def callback(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
         try:
             return None if value is None else check(value)

@@ -64,9 +64,14 @@ class AuditLog:
         await self._database.write(lambda db: _forget(db, now_ms))
 
     async def finish(self, id: int, status: int, made: str | None) -> None:
-        """Note what came of it: the answer's status and, of something that was made, the id."""
-        statement = "UPDATE audit SET status = ?, target = target || ifnull('/' || ?, '') WHERE id = ?"
-        await self._database.write(lambda db: db.execute(statement, (status, made, id)))
+        """Note what came of it: the answer's status and, of something that was made, the id where the target has not got it."""
+        statement = """
+            UPDATE audit SET status = :status, target = target || iif(
+                :made IS NULL OR instr(target || '/', '/' || :made || '/'), '', '/' || :made
+            ) WHERE id = :id
+        """
+        values = {"status": status, "made": made, "id": id}
+        await self._database.write(lambda db: db.execute(statement, values))
 
     async def page(self, workspace: int, *, first: int, limit: int) -> tuple[int, list[AuditEntry]]:
         """How many entries a workspace has, and `limit` of them from the `first` on, newest first."""

@@ -6,6 +6,7 @@ Methods raise `StoreFailed` when the database cannot do its part. All spans and 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 from sqlite_utils import Database as Connection
@@ -54,10 +55,8 @@ _IS_ABOUT = """
     (opened_by IN (SELECT value FROM json_each(:monitors))
     OR number IN (SELECT incident FROM incident_monitor WHERE monitor IN (SELECT value FROM json_each(:monitors))))
 """
-_OF_MONITORS = f"""
-    {_SELECT} WHERE {_IS_ABOUT} AND (ended IS NULL OR ended > :since)
-    ORDER BY ended IS NULL DESC, started DESC, number DESC LIMIT :limit
-"""
+_NEWEST_FIRST = "started DESC, number DESC"
+_LASTING_FIRST = f"ended IS NULL DESC, {_NEWEST_FIRST}"
 _INSERT = "INSERT INTO incident (title, status, started, ended, workspace) VALUES (?, ?, ?, ?, ?) RETURNING number"
 _UPDATE = "UPDATE incident SET title = ?, status = ?, started = ?, ended = ? WHERE number = ?"
 _ATTACH = """
@@ -73,6 +72,11 @@ class Incidents:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    @property
+    def revision(self) -> int:
+        """Another number than before whenever incidents may have changed."""
+        return self._database.revision
 
     async def add(self, workspace: int, incident: Incident) -> Incident:
         """Store a new incident, `number` and `updates` aside; gives it back as it is stored."""
@@ -134,20 +138,26 @@ class Incidents:
 
         def read(db: Connection) -> tuple[int, list[Incident]]:
             (count,) = db.execute(f"SELECT count(*) FROM incident WHERE {where}", values).fetchone()
-            order = "ORDER BY started DESC, number DESC LIMIT :limit OFFSET :first"
-            return count, [_decode(row) for row in db.execute(f"{_SELECT} WHERE {where} {order}", values)]
+            return count, _some(db, where, _NEWEST_FIRST, values)
 
         return await self._database.read(read)
 
     async def of_monitors(self, monitors: Sequence[int], *, since: int, limit: int) -> list[Incident]:
         """Those that last and those that ended after `since`: the first come first, then newest first."""
-        values = {"monitors": _json(monitors), "since": since, "limit": limit}
-        return await self._database.read(lambda db: [_decode(row) for row in db.execute(_OF_MONITORS, values)])
+        values = {"monitors": _json(monitors), "since": since, "first": 0, "limit": limit}
+        where = f"{_IS_ABOUT} AND (ended IS NULL OR ended > :since)"
+        return await self._database.read(lambda db: _some(db, where, _LASTING_FIRST, values))
 
 
 def forget(db: Connection, monitor: int) -> None:
     """Take a removed monitor out of the incidents that were made by hand."""
     db.execute("DELETE FROM incident_monitor WHERE monitor = ?", (monitor,))
+
+
+def _some(db: Connection, where: str, order: str, values: dict[str, Any]) -> list[Incident]:
+    """`:limit` incidents from place `:first` on. They are chosen before anything is composed of them: there may be thousands."""
+    chosen = f"SELECT number FROM incident WHERE {where} ORDER BY {order} LIMIT :limit OFFSET :first"
+    return list(map(_decode, db.execute(f"{_SELECT} WHERE number IN ({chosen}) ORDER BY {order}", values)))
 
 
 def _get(db: Connection, workspace: int, number: int) -> Incident | None:

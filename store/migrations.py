@@ -6,6 +6,8 @@ and NULL costs nothing either: what a heartbeat of a healthy monitor says is kep
 
 from __future__ import annotations
 
+import time
+
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
@@ -253,6 +255,15 @@ def m007_pages(db: Database) -> None:
         )""")
     db.execute("CREATE INDEX updates_of_incident ON incident_update (incident, at)")
     keep_outages(db)
+
+
+@migrations()
+def m008_first_workspace(db: Database) -> None:
+    # m005 gave it no time. It is as old as the first user, whom the first start makes, or was made just now.
+    db.execute(
+        "UPDATE workspace SET created = (SELECT ifnull(min(created), ?) FROM user) WHERE id = 1 AND created = 0",
+        (time.time_ns() // 1_000_000,),
+    )
 
 
 def keep_outages(db: Database) -> None:

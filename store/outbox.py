@@ -41,19 +41,25 @@ _SETTLE = """
     UPDATE delivery SET
         tries = tries + 1, first_tried = ifnull(first_tried, :at), state = :state, answer = :answer, due = :due,
         {finish}
-    WHERE number IN (SELECT value FROM json_each(:numbers))
+    WHERE number IN (SELECT value FROM json_each(:numbers)) {only}
 """
-_SETTLE_WAITING = _SETTLE.format(finish="finished = NULL, forget = NULL")
-_SETTLE_FINISHED = _SETTLE.format(finish=_FINISH)
+# What was given up meanwhile, as its channel was disabled, does not wait again.
+_SETTLE_WAITING = _SETTLE.format(finish="finished = NULL, forget = NULL", only=f"AND state = '{State.WAITING}'")
+_SETTLE_FINISHED = _SETTLE.format(finish=_FINISH, only="")
 _GIVE_UP = f"""
-    UPDATE delivery SET state = '{State.FAILED}', answer = :why, {_FINISH}
-    WHERE channel = :channel AND state = '{State.WAITING}'
+    UPDATE delivery INDEXED BY waiting SET state = '{State.FAILED}', answer = :why, {_FINISH}
+    WHERE channel = {{channel}} AND state = '{State.WAITING}' {{which}}
 """
+_GIVE_UP_ALL = _GIVE_UP.format(channel=":channel", which="")
+_GIVE_UP_UNTRIED = _GIVE_UP.format(
+    channel="(SELECT channel FROM delivery WHERE number = :number)",
+    which="AND first_tried IS NULL AND created <= :since",
+)
 _REDELIVER = f"""
     UPDATE delivery SET
-        state = '{State.WAITING}', due = ?, tries = 0, first_tried = NULL, bundle = NULL, finished = NULL,
-        forget = NULL
-    WHERE channel = ? AND number = ? RETURNING {_COLUMNS}
+        state = '{State.WAITING}', created = :now, due = :now, tries = 0, first_tried = NULL, bundle = NULL,
+        finished = NULL, forget = NULL
+    WHERE channel = :channel AND number = :number RETURNING {_COLUMNS}
 """
 _DOWN_SINCE = f"""
     SELECT value, (
@@ -119,11 +125,15 @@ def settle(db: Database, tried: Tried) -> None:
         "numbers": msgspec.json.encode(tried.numbers).decode(),
     }
     db.execute(_SETTLE_WAITING if tried.state is State.WAITING else _SETTLE_FINISHED, values)
+    if tried.untried_since_ms is not None:
+        since = tried.untried_since_ms
+        why = {"why": tried.answer, "at": tried.at_ms}
+        db.execute(_GIVE_UP_UNTRIED, {"number": tried.numbers[0], "since": since, **why})
 
 
 def give_up(db: Database, channel: int, why: str, now_ms: int) -> None:
     """Send nothing more of what waits for a channel."""
-    db.execute(_GIVE_UP, {"channel": channel, "why": why, "at": now_ms})
+    db.execute(_GIVE_UP_ALL, {"channel": channel, "why": why, "at": now_ms})
 
 
 def page(db: Database, channel: int, offset: int, limit: int) -> tuple[int, list[Delivery]]:
@@ -133,7 +143,7 @@ def page(db: Database, channel: int, offset: int, limit: int) -> tuple[int, list
 
 
 def redeliver(db: Database, channel: int, number: int, now_ms: int) -> Delivery | None:
-    rows = db.execute(_REDELIVER, (now_ms, channel, number)).fetchall()
+    rows = db.execute(_REDELIVER, {"now": now_ms, "channel": channel, "number": number}).fetchall()
     return _decode(rows[0]) if rows else None
 
 
@@ -153,8 +163,8 @@ def remove(db: Database, monitor: int) -> None:
 
 
 def _decode(row: Sequence[Any]) -> Delivery:
-    number, channel, monitor, message, created, due_ms, tries, first_tried, in_bundle, state, finished, answer = row
+    number, channel, monitor, message, made, due_ms, tries, first_tried, in_bundle, state, finished, answer = row
     return Delivery(
-        number, channel, monitor, _decode_message(message), created, due_ms, tries, first_tried, in_bundle,
+        number, channel, monitor, _decode_message(message), made, due_ms, tries, first_tried, in_bundle,
         State(state), finished, answer,
     )  # fmt: skip

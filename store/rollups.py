@@ -116,7 +116,7 @@ def roll_up(db: Database, batch: str) -> None:
 def within(db: Database, number: int, span: int, from_ms: int, to_ms: int) -> list[Bucket]:
     """A monitor's buckets of a span, oldest first."""
     rows = db.execute(_OF_ONE.format(table=TABLES[span]), (number, from_ms, to_ms))
-    return [_bucket((*fields, _decode_sketch(sketch))) for *fields, sketch in rows]
+    return list(map(_bucket, rows))
 
 
 def subtract(db: Database, number: int) -> None:
@@ -153,8 +153,13 @@ def tails(db: Database, numbers: Sequence[int]) -> list[Tail]:
     ]
 
 
-def _bucket(values: Sequence[Any]) -> Bucket:
-    return Bucket(**dict(zip(_FIELDS, values, strict=True)))
+def _bucket(row: Sequence[Any]) -> Bucket:
+    # Field by field: a day has 1440 of these, and through a dictionary each took four times as long.
+    monitor, start, up, down, unknown, paused, checks, failures, responses, response_sum, low, high, sketch = row
+    return Bucket(
+        monitor=monitor, start=start, up=up, down=down, unknown=unknown, paused=paused, checks=checks, failures=failures,
+        responses=responses, response_sum=response_sum, response_min=low, response_max=high, sketch=_decode_sketch(sketch),
+    )  # fmt: skip
 
 
 def _json(values: Sequence[object]) -> str:

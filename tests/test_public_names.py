@@ -47,27 +47,6 @@ def test_every_public_name_has_a_docstring() -> None:
     assert bare == []
 
 
-def test_both_clients_have_the_same_calls() -> None:
-    def signatures(client: type, namespace: type) -> dict[str, str]:
-        return {
-            f"{owner}.{name}": str(inspect.signature(function))
-            for owner, kind in (("client", client), ("monitors", namespace))
-            for name, function in inspect.getmembers(kind, inspect.isfunction)
-            if not name.startswith("_")
-        }
-
-    from peekaping.aio import AsyncMonitors
-    from peekaping.client import Monitors
-
-    blocking = signatures(peekaping.PeekapingClient, Monitors)
-    on_trio = signatures(peekaping.AsyncPeekapingClient, AsyncMonitors)
-    assert set(on_trio) - set(blocking) == {"client.events"}
-    assert set(blocking) - set(on_trio) == {"client.close"}
-    assert {name: blocking[name] for name in blocking.keys() & on_trio.keys()} == {
-        name: on_trio[name] for name in blocking.keys() & on_trio.keys()
-    }
-
-
 def test_importing_the_package_loads_no_web_server() -> None:
     """Programs that embed the engine, or only talk to a server, do not pay for Quart and Hypercorn."""
     script = "import peekaping, sys; print([name for name in ('quart', 'hypercorn') if name in sys.modules])"

@@ -1,10 +1,9 @@
-"""The rules the two clients share: paging, errors, staying logged in. No socket: a call is a generator."""
+"""The rules the two clients share: errors, staying logged in. No socket: a call is a generator."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Generator
-from datetime import UTC, date, datetime
 from typing import Any
 
 import jwt
@@ -43,43 +42,6 @@ def result_of(call: Generator[Request, Any, Any]) -> Any:
     with pytest.raises(StopIteration) as finished:
         next(call)
     return finished.value.value
-
-
-def test_listing_follows_the_pages() -> None:
-    pages = [{"monitors": [{"id": f"monitor-{page}"}], "pagination": {"page": page, "pages": 3}} for page in (1, 2, 3)]
-    requests, monitors = play(calls.list_monitors("http", None), *pages)
-    assert [request.params["page"] for request in requests] == [1, 2, 3]
-    assert {request.params["type"] for request in requests} == {"http"}
-    assert [monitor["id"] for monitor in monitors] == ["monitor-1", "monitor-2", "monitor-3"]
-
-
-def test_an_empty_listing_asks_once() -> None:
-    requests, monitors = play(calls.list_monitors(None, None), {"monitors": [], "pagination": {"page": 1, "pages": 0}})
-    assert len(requests) == 1
-    assert monitors == []
-
-
-def test_ids_cannot_leave_their_path() -> None:
-    (request,), _ = play(calls.get_monitor("../stats/overview?x"), {})
-    assert request.path == "/monitors/..%2Fstats%2Foverview%3Fx"
-
-
-def test_times_are_sent_as_iso_dates() -> None:
-    (request,), _ = play(
-        calls.heartbeats("monitor-1", datetime(2024, 1, 20, 10, 30, tzinfo=UTC), date(2024, 1, 21), 5),
-        {"heartbeats": []},
-    )
-    assert request.params == {"from": "2024-01-20T10:30:00+00:00", "to": "2024-01-21", "limit": 5}
-
-
-def test_a_time_without_zone_is_refused_before_anything_is_sent() -> None:
-    with pytest.raises(ValueError, match="time zone"):
-        next(calls.heartbeats("monitor-1", datetime(2024, 1, 20), None, None))
-
-
-def test_a_push_sends_only_what_was_given() -> None:
-    (request,), _ = play(calls.push("secret", "down", None, 0), {})
-    assert request == Request("POST", "/push/secret", json={"status": "down", "ping": 0})
 
 
 def test_a_refusal_becomes_an_error_with_everything_in_it() -> None:

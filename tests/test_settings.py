@@ -76,3 +76,25 @@ def test_an_empty_variable_counts_as_not_set() -> None:
 def test_networks_are_a_list_or_none(text: str, networks: tuple[str, ...]) -> None:
     assert given("--egress-deny", text).egress_deny == networks
     assert given("--trusted-proxies", text).trusted_proxies == networks
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("none", ()),
+        ("https://dash.example.com", ("https://dash.example.com",)),
+        ("HTTPS://Dash.example.com:443/, http://[::1]:3000", ("https://dash.example.com", "http://[::1]:3000")),
+        ("https://bücher.example:8443", ("https://xn--bcher-kva.example:8443",)),
+    ],
+)
+def test_origins_are_kept_as_browsers_write_them(text: str, origins: tuple[str, ...]) -> None:
+    assert given("--allowed-origins", text).allowed_origins == origins
+
+
+@pytest.mark.parametrize(
+    "text", ["*", "null", "dash.example.com", "https://a/b", "https://u@a", "ws://a", "https://*.a", "https://a,"]
+)
+def test_what_is_no_origin_is_refused_with_what_to_give(text: str) -> None:
+    shown = CliRunner().invoke(serve, ["--allowed-origins", text])
+    assert shown.exit_code == 2
+    assert "is no origin; give origins such as" in shown.output

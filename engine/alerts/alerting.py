@@ -5,18 +5,19 @@ It only looks at values and remembers which monitors are down. What it answers i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from peekaping.engine.alerts.delivery import ChannelEntry, NewDelivery, channel_id, number_in
+from peekaping.engine.alerts.delivery import ChannelEntry, NewDelivery
 from peekaping.engine.alerts.message import Event, Message, compose
-from peekaping.engine.alerts.rules import certificate_threshold, matters, quiet_until, reminder_number
+from peekaping.engine.alerts.rules import certificate_threshold, matters, may_remind, reminder_number
+from peekaping.engine.alerts.settings import DAY_MS
 from peekaping.engine.fields import Rule
 from peekaping.engine.monitor import MOST_CHANNELS, Monitor, Notifications
 from peekaping.engine.probes.push import PushMonitor
-from peekaping.engine.records import Entry, Heartbeat, Status
+from peekaping.engine.records import Entry, Heartbeat, Status, number_in
 
 if TYPE_CHECKING:
     from peekaping.engine.actor import Runtime
@@ -118,55 +119,64 @@ class Alerting:
 
     # For the reminder
 
-    def notices(self, now_ms: int) -> list[NewDelivery]:
-        """What holds at this instant without a heartbeat that says so: the latest reminder of each monitor that is down, the
-        closest threshold of each certificate that ends. Whoever asks knows which of them were told."""
-        return [*self._reminders(now_ms), *self._endings(now_ms)]
-
-    def _reminders(self, now_ms: int) -> Iterator[NewDelivery]:
+    def noticeable(self, now_ms: int) -> list[int]:
+        """The monitors of which `notices` may know something: few of those that are up."""
         for number in [number for number in self._down if number not in self._runtimes]:  # removed meanwhile
             del self._down[number]
-        for number, since in self._down.items():
-            runtime = self._runtimes[number]
-            last, entry = runtime.last, runtime.entry
-            if (
-                entry.paused
-                or last is None
-                or last.status is not Status.DOWN
-                or now_ms > last.at + entry.monitor.hold_ms
-            ):
-                continue  # nobody has looked lately, as after a start: it may be up
-            for channel in self._attached(runtime.entry):
-                every, quiet = channel.settings.reminder_every, channel.settings.quiet_hours
-                count = reminder_number(since, every, now_ms)
-                if every is None or count == 0:
-                    continue
-                if quiet_until(quiet, now_ms) is not None or quiet_until(quiet, since + count * every) is not None:
-                    continue  # at the end of the quiet hours it is told that it went down, which is enough
-                key = f"{runtime.entry.id}:{Event.REMINDER}:{since}:{count}"
-                beat = None if runtime.last is None else _storable(runtime.last)
-                message = compose(
-                    Event.REMINDER, key=key, at=now_ms, entry=runtime.entry, heartbeat=beat, down_since=since
-                )
-                yield from _addressed([channel], message, number)
+        days = (max(one.settings.certificate_days, default=-1) for one in self._channels.values())
+        latest_ms = now_ms + (max(days, default=-1) + 1) * DAY_MS
+        ending = [
+            number
+            for number, runtime in self._runtimes.items()
+            if (seen := runtime.certificate) is not None and seen.certificate.not_after_ms < latest_ms
+        ]
+        return list(dict.fromkeys([*self._down, *ending]))
 
-    def _endings(self, now_ms: int) -> Iterator[NewDelivery]:
-        most = max((max(one.settings.certificate_days, default=-1) for one in self._channels.values()), default=-1)
-        for number, runtime in self._runtimes.items():
-            if runtime.certificate is None:
+    def notices(self, monitor: int, now_ms: int, told: Container[str]) -> Iterator[tuple[str, NewDelivery | None]]:
+        """What holds of a monitor at this instant without a heartbeat that says so, by its key: the latest reminder where it is
+        down, the closest threshold of a certificate that ends. None for those that were told: to compose one takes a while."""
+        runtime = self._runtimes.get(monitor)
+        if runtime is not None and not runtime.entry.paused:
+            yield from self._reminders(runtime, now_ms, told)
+            yield from self._endings(runtime, now_ms, told)
+
+    def _reminders(
+        self, runtime: Runtime, now_ms: int, told: Container[str]
+    ) -> Iterator[tuple[str, NewDelivery | None]]:
+        entry, last = runtime.entry, runtime.last
+        since = self._down.get(entry.number)
+        if since is None or last is None or last.status is not Status.DOWN:
+            return
+        if now_ms > last.at + entry.monitor.hold_ms:
+            return  # nobody has looked lately, as after a start: it may be up
+        for channel in _hearing(Event.REMINDER, self._attached(entry)):
+            every, quiet = channel.settings.reminder_every, channel.settings.quiet_hours
+            count = reminder_number(since, every, now_ms)
+            if every is None or count == 0:
                 continue
-            certificate = runtime.certificate.certificate
-            left = certificate.days_left(now_ms)
-            if left > most or runtime.entry.paused:
+            key = f"{entry.id}:{Event.REMINDER}:{since}:{count}:{channel.id}"
+            if key in told:
+                yield key, None
+            elif may_remind(quiet, since, since + count * every, now_ms):
+                beat = _storable(last)
+                message = compose(Event.REMINDER, key=key, at=now_ms, entry=entry, heartbeat=beat, down_since=since)
+                yield key, NewDelivery(channel.number, entry.number, message)
+
+    def _endings(self, runtime: Runtime, now_ms: int, told: Container[str]) -> Iterator[tuple[str, NewDelivery | None]]:
+        if runtime.certificate is None:
+            return
+        entry, certificate = runtime.entry, runtime.certificate.certificate
+        left = certificate.days_left(now_ms)
+        for channel in _hearing(Event.CERTIFICATE, self._attached(entry)):
+            days = certificate_threshold(left, channel.settings.certificate_days)
+            if days is None:
                 continue
-            for channel in self._attached(runtime.entry):
-                days = certificate_threshold(left, channel.settings.certificate_days)
-                if days is not None:
-                    key = f"{runtime.entry.id}:{Event.CERTIFICATE}:{certificate.fingerprint[:16]}:{days}"
-                    message = compose(
-                        Event.CERTIFICATE, key=key, at=now_ms, entry=runtime.entry, certificate=certificate
-                    )
-                    yield from _addressed([channel], message, number)
+            key = f"{entry.id}:{Event.CERTIFICATE}:{certificate.fingerprint[:16]}:{days}:{channel.id}"
+            if key in told:
+                yield key, None
+            else:
+                message = compose(Event.CERTIFICATE, key=key, at=now_ms, entry=entry, certificate=certificate)
+                yield key, NewDelivery(channel.number, entry.number, message)
 
     # Whom
 
@@ -187,12 +197,17 @@ class Alerting:
                     yield channel
 
 
+def _hearing(event: Event, channels: Iterable[ChannelEntry]) -> Iterator[ChannelEntry]:
+    """Those of the channels that are told of such events."""
+    for one in channels:
+        if one.settings.enabled and one.channel.wants(event) and matters(event, one.settings.min_severity):
+            yield one
+
+
 def _addressed(channels: Iterable[ChannelEntry], message: Message, monitor: int) -> Iterator[NewDelivery]:
     """A message to those of the channels that are told of such. Each has a key of its own: two may lead to one receiver."""
-    for one in channels:
-        is_told = one.settings.enabled and one.channel.wants(message.event)
-        if is_told and matters(message.event, one.settings.min_severity):
-            yield NewDelivery(one.number, monitor, replace(message, key=f"{message.key}:{channel_id(one.number)}"))
+    for one in _hearing(message.event, channels):
+        yield NewDelivery(one.number, monitor, replace(message, key=f"{message.key}:{one.id}"))
 
 
 def _was_pushed(monitor: Monitor, beat: Heartbeat) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from urllib.parse import quote
 
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
 Text = Annotated[str, Meta(description="a text")]
 OptionalText = Annotated[str | None, Meta(description="a text")]
 Flag = Annotated[bool, Meta(description="true or false")]
-WholeNumber = Annotated[int, Meta(description="a whole number")]
+OptionalNumber = Annotated[int | None, Meta(description="a whole number")]
 
 SEND_WITHIN_S = 30.0
 """For one try: a service that takes longer is tried again later."""
+SHOWN = 500
+"""Characters of what a service answered."""
 
 ABOUT_STATE = frozenset({Event.DOWN, Event.UP, Event.REMINDER, Event.CERTIFICATE})
 
@@ -46,8 +49,8 @@ def url_rule(text: str) -> str | None:
 
 
 class NotDelivered(EngineError):
-    """A service did not take a message. `text` is for people and holds no secret; `retry` says whether trying again may help, and
-    `after_s` for how long the service wants to be left alone, where it said so."""
+    """A service did not take a message. `text` is for people, and holds no secret once `deliver` raises it; `retry` says whether
+    trying again may help, and `after_s` for how long the service wants to be left alone, where it said so."""
 
     def __init__(self, text: str, *, retry: bool, after_s: float | None = None) -> None:
         super().__init__(text)
@@ -66,8 +69,13 @@ class Channel(Record, frozen=True, kw_only=True, gc=False, rename="camel"):
         """Whether messages of this event are for this channel; a test always is."""
         return event in ABOUT_STATE or event is Event.TEST
 
+    def slot(self, web: Web) -> AbstractAsyncContextManager[None]:
+        """What must be free before a message can be sent, such as a process. The wait for it is no part of sending, so it is to
+        be held around `deliver`."""
+        return nullcontext()
+
     async def send(self, message: Message, web: Web) -> str:
-        """Send it, and give what the service said, for people.
+        """Send it, and give what the service said: all of it, as it came. `deliver` makes it fit to be shown.
 
         Raises:
           NotDelivered: when the service did not take it, or it is not known whether it did.
@@ -79,16 +87,17 @@ class Channel(Record, frozen=True, kw_only=True, gc=False, rename="camel"):
 
 
 async def deliver(channel: Channel, message: Message, web: Web) -> str:
-    """Send one message once, within `SEND_WITHIN_S`; gives what the service said, without our secrets. May be cancelled.
+    """Send one message once, within `SEND_WITHIN_S`; gives what the service said, in a line without our secrets. The caller holds
+    the channel's slot. May be cancelled.
 
     Raises:
       NotDelivered: and nothing else: also a fault in a kind must not stop who sends for others.
     """
     with trio.move_on_after(SEND_WITHIN_S):
         try:
-            return redacted(channel, await channel.send(message, web))
+            return _shown(channel, await channel.send(message, web))
         except NotDelivered as error:
-            error.text = redacted(channel, error.text)
+            error.text = _shown(channel, error.text)
             error.args = (error.text,)
             raise
         except Exception as error:
@@ -97,12 +106,14 @@ async def deliver(channel: Channel, message: Message, web: Web) -> str:
     raise NotDelivered(f"The service did not answer within {SEND_WITHIN_S:g} seconds", retry=True)
 
 
-def redacted(channel: Channel, text: str) -> str:
-    """The text with `MASK` for each of the channel's secrets: services repeat in their answers what they were sent."""
+def _shown(channel: Channel, text: str) -> str:
+    """The text in one line, not too long, with `MASK` for each of the channel's secrets: services repeat in their answers what
+    they were sent. Masked first: half a secret, or one whose spaces are gone, would not be found."""
     fields = msgspec.to_builtins(channel)
     for secret in sorted(_hidden(fields, masked(fields, channel.secrets)), key=len, reverse=True):
         text = text.replace(secret, MASK).replace(quote(secret, safe=""), MASK)
-    return text
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN else line[:SHOWN] + "…"
 
 
 def _hidden(whole: Any, shown: Any) -> Iterator[str]:

@@ -60,7 +60,8 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     channel: int
     monitor: int
     message: Message
-    created_ms: int
+    made_ms: int
+    """When what it tells happened, or somebody asked to have it sent again: its day begins."""
     due_ms: int
     """When it is tried next."""
     tries: int = 0
@@ -94,13 +95,9 @@ class Tried(msgspec.Struct, frozen=True, gc=False):
     answer: str
     due_ms: int = 0
     """When to try again, while it is WAITING."""
+    untried_since_ms: int | None = None
+    """What of the channel was made by then and never tried ends with these: it waited all its time behind what failed."""
 
 
 def channel_id(number: int) -> str:
     return f"channel-{number}"
-
-
-def number_in(id: str, prefix: str) -> int | None:
-    """The number in an id such as `channel-7`; None where it is no such id."""
-    head, _, digits = id.partition("-")
-    return int(digits) if head == prefix and digits.isascii() and digits.isdigit() and len(digits) < 16 else None

@@ -5,17 +5,19 @@ Changes are carried out by the director, between those of monitors, since monito
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+import trio
 from msgspec.structs import replace
 
 from peekaping.engine.actor import Runtime
 from peekaping.engine.alerts.channel import Channel, NotDelivered, deliver
 from peekaping.engine.alerts.channels import HEADING, changed_channel, parse_channel
-from peekaping.engine.alerts.delivery import ChannelEntry, Delivery, number_in
+from peekaping.engine.alerts.delivery import ChannelEntry, Delivery
 from peekaping.engine.alerts.message import Event, compose
 from peekaping.engine.alerts.outbox import Dispatcher
 from peekaping.engine.alerts.ports import AlertStore
@@ -23,9 +25,12 @@ from peekaping.engine.alerts.settings import ChannelSettings, shown_settings
 from peekaping.engine.alerts.web import Web
 from peekaping.engine.errors import Invalid, NoSuchChannel
 from peekaping.engine.fields import Errors, parse_fields
+from peekaping.engine.records import number_in
 
 T = TypeVar("T")
 
+SLOT_WITHIN_S = 30.0
+"""How long a test waits where too many messages are being sent: somebody looks at it."""
 SERVER_OWNED = frozenset({"id", "createdAt", "updatedAt"})
 """Fields that `GET` shows and an update passes over, so that what was read can be sent back."""
 
@@ -95,10 +100,14 @@ class Channels:
         """Send a message now, and tell whether the service took it and what it said; raises NoSuchChannel."""
         channel = self.get(id, workspace).channel
         message = compose(Event.TEST, key=f"test:{secrets.token_hex(8)}:{id}", at=self._utc_ms())
-        try:
-            return True, await deliver(channel, message, self._web)
-        except NotDelivered as error:
-            return False, error.text
+        with trio.move_on_after(SLOT_WITHIN_S) as waiting:
+            async with channel.slot(self._web):
+                waiting.deadline = math.inf  # sending has a limit of its own
+                try:
+                    return True, await deliver(channel, message, self._web)
+                except NotDelivered as error:
+                    return False, error.text
+        return False, f"Nothing was sent: for {SLOT_WITHIN_S:g} seconds other messages were being sent; try again"
 
     async def deliveries(
         self, id: str, workspace: int = 1, *, offset: int = 0, limit: int = 20

@@ -50,10 +50,7 @@ class MemoryAlerts:
         self._check_name(entry)
         self._channels[entry.number] = entry
         if not entry.settings.enabled:
-            for one in self._waiting(entry.number):
-                self._deliveries[one.number] = replace(
-                    one, state=State.FAILED, finished_ms=entry.updated_ms, answer=DISABLED
-                )
+            self._give_up(self._waiting(entry.number), DISABLED, entry.updated_ms)
 
     def _check_name(self, entry: ChannelEntry) -> None:
         for other in self._channels.values():
@@ -110,7 +107,9 @@ class MemoryAlerts:
     async def settle(self, tried: Tried) -> None:
         await trio.lowlevel.checkpoint()
         for number in tried.numbers:
-            if (one := self._deliveries.get(number)) is not None:
+            one = self._deliveries.get(number)
+            # What was given up meanwhile, as its channel was disabled, does not wait again.
+            if one is not None and (one.state is State.WAITING or tried.state is not State.WAITING):
                 self._deliveries[number] = replace(
                     one,
                     tries=one.tries + 1,
@@ -120,6 +119,15 @@ class MemoryAlerts:
                     due_ms=tried.due_ms,
                     finished_ms=None if tried.state is State.WAITING else tried.at_ms,
                 )
+        first, since_ms = self._deliveries.get(tried.numbers[0]), tried.untried_since_ms
+        if first is not None and since_ms is not None:
+            waiting = self._waiting(first.channel)
+            untried = [one for one in waiting if one.first_tried_ms is None and one.made_ms <= since_ms]
+            self._give_up(untried, tried.answer, tried.at_ms)
+
+    def _give_up(self, deliveries: Iterable[Delivery], why: str, now_ms: int) -> None:
+        for one in deliveries:
+            self._deliveries[one.number] = replace(one, state=State.FAILED, finished_ms=now_ms, answer=why)
 
     async def deliveries(self, channel: int, *, offset: int, limit: int) -> tuple[int, list[Delivery]]:
         await trio.lowlevel.checkpoint()
@@ -132,8 +140,9 @@ class MemoryAlerts:
         if one is None or one.channel != channel:
             return None
         again = replace(
-            one, state=State.WAITING, due_ms=now_ms, tries=0, first_tried_ms=None, bundle=None, finished_ms=None
-        )
+            one, made_ms=now_ms, due_ms=now_ms, tries=0, first_tried_ms=None, bundle=None, state=State.WAITING,
+            finished_ms=None,
+        )  # fmt: skip
         self._deliveries[number] = again
         return again
 

@@ -15,7 +15,7 @@ import msgspec
 
 from peekaping.engine.certificate import Certificate
 from peekaping.engine.monitor import Monitor
-from peekaping.engine.records import Entry, Heartbeat
+from peekaping.engine.records import Entry, Heartbeat, iso
 
 MOST_LISTED = 50
 """How many monitors one message for many names; what chat services take is about 4,000 characters."""
@@ -160,6 +160,30 @@ def grouped(messages: Sequence[Message], *, key: str, at: int) -> Message:
 def facts_of(entry: Entry) -> MonitorFacts:
     """What is told of this monitor."""
     return MonitorFacts(entry.id, entry.monitor.name, _address(entry.monitor), entry.monitor.kind)
+
+
+def shown_facts(message: Message) -> dict[str, dict[str, Any] | None]:
+    """The monitor, the heartbeat and the certificate of a message, as programs and templates are told of them."""
+    monitor, heartbeat, certificate = message.monitor, message.heartbeat, message.certificate
+    return {
+        "monitor": None if monitor is None else msgspec.structs.asdict(monitor),
+        "heartbeat": None
+        if heartbeat is None
+        else {
+            "status": heartbeat.status,
+            "message": heartbeat.message,
+            "responseTime": heartbeat.response_ms,
+            "timestamp": iso(heartbeat.at),
+        },
+        "certificate": None
+        if certificate is None
+        else {
+            "subject": certificate.subject,
+            "issuer": certificate.issuer,
+            "notAfter": iso(certificate.not_after_ms),
+            "daysLeft": certificate.days_left(message.at),
+        },
+    }
 
 
 def span(ms: int) -> str:

@@ -16,10 +16,10 @@ import trio
 from msgspec.structs import replace
 
 from peekaping.engine.alerts.channel import NotDelivered, deliver
-from peekaping.engine.alerts.delivery import DISABLED, ChannelEntry, Delivery, State, Tried, channel_id
+from peekaping.engine.alerts.delivery import ChannelEntry, Delivery, State, Tried, channel_id
 from peekaping.engine.alerts.message import Message, grouped
 from peekaping.engine.alerts.ports import AlertStore
-from peekaping.engine.alerts.rules import next_try, quiet_until
+from peekaping.engine.alerts.rules import TRIED_FOR_MS, last_try, next_try, quiet_until
 from peekaping.engine.alerts.web import Web
 from peekaping.engine.ports import StoreFailed
 from peekaping.engine.supervisor import MONITOR, Supervisor
@@ -109,6 +109,7 @@ class Dispatcher:
         lane.busy.clear()
         async with trio.open_nursery() as tries:
             while True:
+                await trio.lowlevel.checkpoint_if_cancelled()  # it may have been rung for, and removed since
                 lane.bell = trio.Event()
                 entry = self._channels[number]
                 wait_s = self._pause_s(entry, lane)
@@ -154,7 +155,11 @@ class Dispatcher:
 
     async def _try(self, entry: ChannelEntry, lane: _Lane, batch: Sequence[Delivery]) -> None:
         try:
-            tried = await self._send(entry, batch)
+            async with entry.channel.slot(self._web):
+                now = self._channels.get(entry.number)  # it may have changed while this waited
+                if now is None or not now.settings.enabled:
+                    return  # what waited for it is given up
+                tried = await self._send(now, batch)
             if entry.channel.groups:
                 # Also after a failure: what comes up while a service is down is to be a few messages when it is back.
                 retry_s = (tried.due_ms - tried.at_ms) / 1000 if tried.state is State.WAITING else GROUP_EVERY_S
@@ -165,19 +170,18 @@ class Dispatcher:
             lane.bell.set()
 
     async def _send(self, entry: ChannelEntry, batch: Sequence[Delivery]) -> Tried:
-        numbers, oldest = tuple(one.number for one in batch), batch[0]
+        numbers, first = tuple(one.number for one in batch), batch[0]
         try:
             answer = await deliver(entry.channel, _message(batch), self._web)
         except NotDelivered as error:
-            now_ms = self._utc_ms()
-            first_ms = now_ms if oldest.first_tried_ms is None else oldest.first_tried_ms
-            due_ms = next_try(first_ms, oldest.tries + 1, now_ms, error.after_s, self._random.random())
-            if not self._channels[entry.number].settings.enabled:  # meanwhile
-                return Tried(numbers, now_ms, State.FAILED, DISABLED)
+            now_ms, made_ms = self._utc_ms(), max(one.made_ms for one in batch)
+            last_ms = last_try(made_ms, now_ms if first.first_tried_ms is None else first.first_tried_ms)
+            due_ms = next_try(last_ms, first.tries + 1, now_ms, error.after_s, self._random.random())
             if error.retry and due_ms is not None:
                 return Tried(numbers, now_ms, State.WAITING, error.text, due_ms)
-            log.error("%s to %s is given up: %s", oldest.event, entry.id, error.text)
-            return Tried(numbers, now_ms, State.FAILED, error.text)
+            log.error("%s to %s is given up: %s", first.event, entry.id, error.text)
+            untried_since_ms = now_ms - TRIED_FOR_MS if error.retry else None
+            return Tried(numbers, now_ms, State.FAILED, error.text, untried_since_ms=untried_since_ms)
         return Tried(numbers, self._utc_ms(), State.SENT, answer)
 
     async def _settle(self, tried: Tried) -> None:
@@ -196,4 +200,4 @@ def _message(batch: Sequence[Delivery]) -> Message:
     first = batch[0]
     if len(batch) == 1:
         return first.message
-    return grouped([one.message for one in batch], key=f"{first.key}:{first.id}", at=first.created_ms)
+    return grouped([one.message for one in batch], key=f"{first.key}:{first.id}", at=first.message.at)

@@ -62,10 +62,11 @@ class AlertStore(Protocol):
         """Note that these are sent in one message from now on."""
 
     async def settle(self, tried: Tried) -> None:
-        """Store what came of a try."""
+        """Store what came of a try. What was given up meanwhile, as its channel was disabled, does not wait again."""
 
     async def deliveries(self, channel: int, *, offset: int, limit: int) -> tuple[int, list[Delivery]]:
         """How many deliveries of a channel there are, and some of them, newest first."""
 
     async def redeliver(self, channel: int, number: int, now_ms: int) -> Delivery | None:
-        """Let a delivery of a channel be tried again from now on, with the key it has; None where there is no such."""
+        """Let a delivery of a channel be tried again from now on, with the key it has, as if it were made now; None where there
+        is no such."""

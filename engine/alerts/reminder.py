@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 
 import trio
 
 from peekaping.engine.alerts.alerting import Alerting
+from peekaping.engine.alerts.delivery import NewDelivery
 from peekaping.engine.alerts.ports import AlertStore
 from peekaping.engine.ports import StoreFailed
 
@@ -15,6 +17,8 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 10.0
 """Reminders come by the minute at the most."""
+STEP_S = 0.001
+"""After so long others have their turn: with 10,000 monitors down a look takes 40 ms, and each check would be late by it."""
 
 
 class Reminder:
@@ -30,13 +34,37 @@ class Reminder:
     async def run(self) -> None:
         """Look again and again, until cancelled."""
         while True:
-            notices = self._alerting.notices(self._utc_ms())
-            new = [notice for notice in notices if notice.key not in self._told]
             try:
-                if new:
-                    await self._store.enqueue(new)
-                self._alerting.wake_for(new)
-                self._told = {notice.key for notice in notices}
+                await self.look()
             except StoreFailed as error:
                 log.error("reminders cannot be stored, trying again: %s", error)
             await trio.sleep(LOOK_EVERY_S)
+
+    async def look(self) -> None:
+        """Tell what holds at this instant and was not told; raises StoreFailed, and tells the rest when called again."""
+        now_ms, hold = self._utc_ms(), set[str]()
+        new: list[NewDelivery] = []
+        channels: set[int] = set()
+        began = time.perf_counter()
+        try:
+            for monitor in self._alerting.noticeable(now_ms):
+                for key, notice in self._alerting.notices(monitor, now_ms, self._told):
+                    hold.add(key)
+                    if notice is not None:
+                        new.append(notice)
+                if time.perf_counter() - began > STEP_S:
+                    await self._enqueue(new, channels)
+                    new.clear()
+                    began = time.perf_counter()
+            await self._enqueue(new, channels)
+            self._told = hold
+        finally:  # no sooner: what is found in one look may be told in one message
+            self._alerting.wake(channels)
+
+    async def _enqueue(self, new: Sequence[NewDelivery], channels: set[int]) -> None:
+        if not new:
+            await trio.lowlevel.checkpoint()
+            return
+        await self._store.enqueue(new)
+        self._told.update(notice.key for notice in new)
+        channels.update(notice.channel for notice in new)

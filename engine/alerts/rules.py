@@ -12,6 +12,8 @@ from peekaping.engine.alerts.settings import DAY_MS, QuietHours
 FIRST_WAIT_MS = 1000
 LONGEST_WAIT_MS = 3_600_000
 TRIED_FOR_MS = DAY_MS
+TRIED_LATE_FOR_MS = 3_600_000
+"""For what was first tried late, as after a server that was off: one failing try, before the network is up, must not end it."""
 JITTER = 0.25
 
 _ORDER = list(Severity)
@@ -26,17 +28,26 @@ def matters(event: Event, least: Severity) -> bool:
     return _ORDER.index(severity) <= _ORDER.index(least)
 
 
-def next_try(first_tried_ms: int, tries: int, now_ms: int, after_s: float | None, chance: float) -> int | None:
-    """When to try again after so many tries; None: no more, the day is over.
+def last_try(made_ms: int, first_tried_ms: int) -> int:
+    """When a message that fails is tried for the last time: a day after it was made, an hour after its first try at the soonest.
+
+    The day is not counted from the first try: behind a dead service the next message gets its first when the one before it is
+    given up, so each would wait a day longer than the last, and what waits would grow without end.
+    """
+    made_ms = min(made_ms, first_tried_ms)  # the clock may have been ahead then
+    return max(made_ms + TRIED_FOR_MS, first_tried_ms + TRIED_LATE_FOR_MS)
+
+
+def next_try(last_ms: int, tries: int, now_ms: int, after_s: float | None, chance: float) -> int | None:
+    """When to try again after so many tries, the last time at `last_ms`; None: no more.
 
     Waits double from a second to an hour, with up to a quarter more (`chance`, from 0 to 1), so that what failed together does
     not come back together. A service that says how long it wants to be left alone (`after_s`) is.
     """
-    last = first_tried_ms + TRIED_FOR_MS
-    if now_ms >= last:
+    if now_ms >= last_ms:
         return None
     wait = min(FIRST_WAIT_MS << min(tries - 1, 20), LONGEST_WAIT_MS) * (1 + JITTER * chance)
-    return min(now_ms + round(max(wait, (after_s or 0) * 1000)), last)
+    return min(now_ms + round(max(wait, (after_s or 0) * 1000)), last_ms)
 
 
 def quiet_until(hours: QuietHours | None, now_ms: int) -> int | None:
@@ -57,8 +68,20 @@ def quiet_until(hours: QuietHours | None, now_ms: int) -> int | None:
 
 
 def reminder_number(down_since_ms: int, every_ms: int | None, now_ms: int) -> int:
-    """Which reminder is due: 0 is none yet. Those that were missed are not made up for."""
+    """Which reminder is the latest to be due: 0 is none yet. Those before it that were missed are not made up for."""
     return 0 if every_ms is None else max(0, now_ms - down_since_ms) // every_ms
+
+
+def may_remind(hours: QuietHours | None, down_since_ms: int, due_ms: int, now_ms: int) -> bool:
+    """Whether a reminder that was due at `due_ms` may be told now.
+
+    In quiet hours none is. One that fell into them is told at their end: a reminder each 24 hours might always fall into them.
+    But not where the failure did too: at their end it is told that it went down, which is enough.
+    """
+    if quiet_until(hours, now_ms) is not None:
+        return False
+    told_ms = quiet_until(hours, down_since_ms)
+    return told_ms is None or due_ms >= told_ms
 
 
 def certificate_threshold(days_left: int, thresholds: Iterable[int]) -> int | None:

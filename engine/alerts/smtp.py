@@ -153,4 +153,4 @@ def _refused_ones(refusals: dict[str, tuple[int, bytes]]) -> str:
 
 def _said(code: int, text: bytes | str) -> str:
     words = text.decode(errors="replace") if isinstance(text, bytes) else text
-    return f"{code} {' '.join(words.split())}"[:300]
+    return f"{code} {words}"

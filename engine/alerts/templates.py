@@ -1,9 +1,10 @@
 """Users' own words: Liquid templates over what a message tells.
 
 Whoever may edit a channel writes them, so they are no programs: nothing is loaded from files, and the work of one rendering is
-bounded. Liquid's own limits count loops, output and what is assigned, but not what a filter makes on its way (a chain of
-`replace`) nor a range of millions that is reversed. So ranges are refused, filters are weighed before they run, and a rendering
-has a budget of that. It takes a millisecond then, with ill will a quarter of a second, and needs no thread.
+bounded. Liquid's own limits count loops, output and what is assigned, but not what stands in a loop and puts nothing out, what a
+filter makes on its way (a chain of `replace`), nor a range of millions that is reversed. So ranges are refused, as is what has
+too many parts in its loops; filters are weighed before they run, and a rendering has a budget of that. It takes a millisecond
+then, with ill will some tens, and needs no thread.
 """
 
 from __future__ import annotations
@@ -15,16 +16,20 @@ from typing import Any
 from liquid import BoundTemplate, Environment, RenderContext
 from liquid.ast import Node
 from liquid.builtin.expressions.primitive import RangeLiteral
+from liquid.builtin.tags.for_tag import ForNode
+from liquid.builtin.tags.tablerow_tag import TablerowNode
 from liquid.exceptions import LiquidError, LiquidSyntaxError, ResourceLimitError
 from liquid.expression import Expression
 
-from peekaping.engine.alerts.message import MOST_LISTED, Event, Message
+from peekaping.engine.alerts.message import MOST_LISTED, Event, Message, shown_facts
 from peekaping.engine.errors import Invalid
 from peekaping.engine.records import iso
 
-LONGEST = 10_000
-BUDGET = 1_000_000
-"""In characters and elements handled by filters: some milliseconds."""
+LONGEST = 5000
+MOST_PARTS = 10_000
+"""Tags, outputs, and what they are made of, each as often as a loop may repeat it: 2 µs each, of the slowest 5."""
+BUDGET = 200_000
+"""In characters and elements handled by filters: up to 0.4 µs each."""
 _LARGEST_NUMBER = 2**63
 _STATUS = {
     Event.UP: ("UP", "✅"),
@@ -37,7 +42,7 @@ _OTHERWISE = ("", "ℹ️")
 
 
 class _Bounded(Environment):
-    loop_iteration_limit = 100  # twice as many as `items` has
+    loop_iteration_limit = MOST_LISTED  # of all nested loops together
     output_stream_limit = 20_000
     local_namespace_limit = 100_000
     context_depth_limit = 20
@@ -85,19 +90,25 @@ _environment = _Bounded()
 @lru_cache(maxsize=100)  # the longest take a megabyte
 def _parsed(template: str) -> BoundTemplate:
     parsed = _environment.from_string(template)
-    _refuse_ranges(parsed.nodes, RenderContext(parsed))
+    if _parts(parsed.nodes, RenderContext(parsed)) > MOST_PARTS:
+        raise LiquidSyntaxError(f"there is too much in it, or in its loops ({MOST_PARTS} parts)", token=None)
     return parsed
 
 
-def _refuse_ranges(nodes: Iterable[Node], context: RenderContext) -> None:
+def _parts(nodes: Iterable[Node], context: RenderContext, times: int = 1) -> int:
+    """How many there are in these nodes, those in loops counted as often as they may be rendered."""
+    count = 0
     for node in nodes:
-        if any(_is_range(expression) for expression in node.expressions()):
-            raise LiquidSyntaxError("ranges such as (1..5) are not allowed", token=node.token)
-        _refuse_ranges(node.children(context, include_partials=False), context)
+        count += times * (1 + sum(_parts_of(expression, node) for expression in node.expressions()))
+        inside = MOST_LISTED if isinstance(node, ForNode | TablerowNode) else times
+        count += _parts(node.children(context, include_partials=False), context, inside)
+    return count
 
 
-def _is_range(expression: Expression) -> bool:
-    return isinstance(expression, RangeLiteral) or any(map(_is_range, expression.children()))
+def _parts_of(expression: Expression, node: Node) -> int:
+    if isinstance(expression, RangeLiteral):
+        raise LiquidSyntaxError("ranges such as (1..5) are not allowed", token=node.token)
+    return 1 + sum(_parts_of(child, node) for child in expression.children())
 
 
 def template_rule(template: str) -> str | None:
@@ -140,7 +151,7 @@ def worded(template: str | None, message: Message, plain: str) -> str:
 def bindings(message: Message) -> dict[str, Any]:
     """What templates may use."""
     status = _STATUS.get(message.event, _OTHERWISE)[0]
-    monitor, heartbeat, certificate = message.monitor, message.heartbeat, message.certificate
+    monitor, heartbeat = message.monitor, message.heartbeat
     return {
         "event": str(message.event),
         "severity": str(message.severity),
@@ -151,25 +162,7 @@ def bindings(message: Message) -> dict[str, Any]:
         "status_icon": icon(message),
         "ping": heartbeat.response_ms if heartbeat is not None else None,
         "time": iso(message.at),
-        "monitor": None
-        if monitor is None
-        else {"id": monitor.id, "name": monitor.name, "url": monitor.url, "type": monitor.type},
-        "heartbeat": None
-        if heartbeat is None
-        else {
-            "status": heartbeat.status,
-            "message": heartbeat.message,
-            "responseTime": heartbeat.response_ms,
-            "timestamp": iso(heartbeat.at),
-        },
-        "certificate": None
-        if certificate is None
-        else {
-            "subject": certificate.subject,
-            "issuer": certificate.issuer,
-            "notAfter": iso(certificate.not_after_ms),
-            "daysLeft": certificate.days_left(message.at),
-        },
+        **shown_facts(message),
         "items": [bindings(item) for item in message.items[:MOST_LISTED]],
     }
 

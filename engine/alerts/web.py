@@ -27,8 +27,6 @@ T = TypeVar("T")
 TRY_AGAIN = frozenset({408, 409, 425, 429})
 """What is worth another try among the 4xx: too slow, in conflict, too early, too many."""
 LONGEST_PAUSE_S = 86_400.0
-SHOWN = 300
-"""How much of a service's answer is shown."""
 _GIVEN_ON = frozenset({"PATH", "PYTHONPATH", "LANG", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"})
 """Of our environment, which holds secrets, what processes need."""
 
@@ -41,9 +39,12 @@ class Web:
         self.tls = tls
         self._network = HostNetwork(EgressGuard(self.deny))
         self._client = http_client(self._network, tls)
-        # Its own threads: those that wait for slow mail servers must not hold up the store's.
-        self._threads = trio.CapacityLimiter(20)
-        self._processes = trio.CapacityLimiter(4)  # 60 MB each
+        self.threads = trio.CapacityLimiter(20)
+        """Slots for those who call `in_thread`, and for `ask_process`: each holds one around its send, see `Channel.slot`."""
+        self.processes = trio.CapacityLimiter(4)  # 60 MB each
+        # Its own threads: those that wait for slow mail servers must not hold up the store's. There are more than slots, as one
+        # that was stopped has none and takes a moment to end.
+        self._threads = trio.CapacityLimiter(40)
 
     async def __aenter__(self) -> Web:
         await self._client.__aenter__()
@@ -60,7 +61,7 @@ class Web:
         refused: Callable[[httpx.Response], NotDelivered | None] | None = None,
         **how: Any,
     ) -> str:
-        """Make one request (`how` is httpx's: json, data, content, headers, params, auth); gives what the service said, in short.
+        """Make one request (`how` is httpx's: json, data, content, headers, params, auth); gives what the service said.
 
         `refused` finds what is wrong in an answer of 2xx, for services that refuse so.
 
@@ -113,15 +114,14 @@ class Web:
           NotDelivered: when it did not answer.
         """
         environment = {name: value for name, value in os.environ.items() if name in _GIVEN_ON}
-        async with self._processes:
-            done = await trio.run_process(
-                [sys.executable, "-m", module],
-                stdin=msgspec.json.encode(asked),
-                capture_stdout=True,
-                stderr=subprocess.DEVNULL,
-                check=False,
-                env=environment,
-            )
+        done = await trio.run_process(
+            [sys.executable, "-m", module],
+            stdin=msgspec.json.encode(asked),
+            capture_stdout=True,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            env=environment,
+        )
         try:
             return msgspec.json.decode(done.stdout)
         except msgspec.DecodeError as error:
@@ -150,10 +150,9 @@ def refusal(response: httpx.Response) -> NotDelivered:
 
 
 def said(response: httpx.Response) -> str:
-    """An answer in short, in one line: `200 OK: {"ok":true}`."""
-    body = " ".join(response.text.split())
-    body = body if len(body) <= SHOWN else body[:SHOWN] + "…"
-    return f"{response.status_code} {response.reason_phrase}".strip() + (f": {body}" if body else "")
+    """An answer as one text: `200 OK: {"ok":true}`. It may hold our secrets, so that only `deliver` cuts it."""
+    status = f"{response.status_code} {response.reason_phrase}".strip()
+    return f"{status}: {response.text}" if response.text.strip() else status
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 Texts = Annotated[tuple[str, ...], Meta(description="a list of texts")]
 
 
-class Worded(Channel, frozen=True, kw_only=True, gc=False, rename="camel"):
+class Worded(Channel, frozen=True, kw_only=True):
     """A channel for people. `title` and `body` are templates."""
 
     title: OptionalText = None
@@ -36,6 +36,15 @@ class Worded(Channel, frozen=True, kw_only=True, gc=False, rename="camel"):
         """Title and text in one, for services that know no title."""
         title, text = self.words(message)
         return clipped(f"{title}\n{text}", most)
+
+
+class IncomingWebhook(Worded, frozen=True, kw_only=True):
+    """A channel whose service gives out an address to post to. Whoever knows it may post, so it is a secret."""
+
+    url: Url
+
+    secrets: ClassVar[frozenset[str]] = frozenset({"url"})
+    rules: ClassVar[dict[str, Rule]] = {**Worded.rules, "url": url_rule}
 
 
 def told(message: Message) -> str:

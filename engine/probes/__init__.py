@@ -9,7 +9,7 @@ import msgspec
 
 from peekaping.engine.errors import Invalid
 from peekaping.engine.fields import Rule
-from peekaping.engine.monitor import Monitor, parse
+from peekaping.engine.monitor import HEADING, Monitor, parse
 from peekaping.engine.net.network import Network
 from peekaping.engine.probes.dns import DnsMonitor, DnsProbe
 from peekaping.engine.probes.http import HttpMonitor
@@ -57,8 +57,13 @@ def parse_monitor(data: Mapping[str, Any], *, min_interval_ms: int, channels: Ru
     """
     fields = dict(data)
     kind = fields.pop("type", None)
-    if kind is None:
-        raise Invalid("Invalid monitor configuration", {"type": ["Type is required"]})
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise Invalid("Invalid monitor configuration", {"type": [f"Type must be one of: {', '.join(KINDS)}"]})
-    return parse(KINDS[kind][0], fields, min_interval_ms=min_interval_ms, channels=channels)
+    if isinstance(kind, str) and kind in KINDS:
+        return parse(KINDS[kind][0], fields, min_interval_ms=min_interval_ms, channels=channels)
+    errors = {"type": ["Type is required" if kind is None else f"Type must be one of: {', '.join(KINDS)}"]}
+    of_every_kind = {field.encode_name for field in msgspec.structs.fields(Monitor)}
+    try:
+        known = {name: value for name, value in fields.items() if name in of_every_kind}
+        parse(Monitor, known, min_interval_ms=min_interval_ms, channels=channels)
+    except Invalid as invalid:
+        errors |= invalid.errors
+    raise Invalid(HEADING, errors)

@@ -23,6 +23,8 @@ PUBLIC = {
     "/api/v1/health",
     "/openapi.json",
     "/docs",
+    "/",
+    "/favicon.ico",
     "/api/v1/auth/login",
     "/api/v1/auth/refresh",
     "/api/v1/push/<push_id>",

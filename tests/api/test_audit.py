@@ -47,6 +47,17 @@ async def test_what_was_refused_is_there_and_looking_is_not(api: Api) -> None:
     ]
 
 
+async def test_the_target_is_the_address_of_the_thing(api: Api) -> None:
+    incident = (await api.call("POST", "/incidents", {"title": "Slow"})).json["id"]
+    await api.call("POST", f"/incidents/{incident}/updates", {"message": "We are on it"})
+    await api.call("POST", "/status-pages", {"slug": "shop", "title": "Shop"})
+    assert [target for _, target, _ in await entries(api)] == [
+        "/status-pages/shop",
+        f"/incidents/{incident}/updates",
+        f"/incidents/{incident}",
+    ]
+
+
 async def test_a_key_is_named_and_a_user_who_is_gone_keeps_the_name(api: Api) -> None:
     token = await api.user("ada@example.com")
     key = await api.key("write", token=token)

@@ -26,9 +26,13 @@ class Service:
         self.taken: list[str] = []
         self.refuses = False
         self.came = trio.Event()
+        self._begin, self.began = trio.open_memory_channel[None](100)
+        self.go_on = trio.Event()
+        self.go_on.set()
 
     async def deliver(self, channel: Channel, message: Message, web: Web) -> str:
-        await trio.lowlevel.checkpoint()
+        self._begin.send_nowait(None)
+        await self.go_on.wait()
         if self.refuses:
             raise NotDelivered("The service answered 403 Forbidden", retry=False)
         self.taken.append(message.key)
@@ -142,6 +146,49 @@ async def test_a_channel_can_be_tried_out(api: Api, service: Service) -> None:
     assert (answer.status, answer.json) == (200, {"success": False, "message": "The service answered 403 Forbidden"})
 
 
+async def test_a_user_tries_out_few_channels_at_once(api: Api, service: Service) -> None:
+    await created(api)
+    service.go_on = trio.Event()
+    answers: list[int] = []
+
+    async def test() -> None:
+        answers.append((await api.call("POST", f"{PATH}/channel-1/test")).status)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(test)
+        with trio.fail_after(10):
+            for _ in range(4):
+                await service.began.receive()
+            refused = await api.call("POST", f"{PATH}/channel-1/test")
+        assert_refused(refused, 429, "RATE_LIMIT_EXCEEDED")
+        assert refused.headers["Retry-After"] == "1"
+        mine, api.token = api.token, await api.user("other@example.com")
+        nursery.start_soon(test)
+        with trio.fail_after(10):
+            await service.began.receive()
+        api.token = mine
+        service.go_on.set()
+    assert answers == [200] * 5
+    assert (await api.call("POST", f"{PATH}/channel-1/test")).status == 200
+
+
+async def test_nothing_is_sent_to_a_disabled_channel_but_a_test(api: Api, service: Service) -> None:
+    await created(api)
+    monitor = await api.push_monitor(notifications={"channels": ["channel-1"]})
+    await api.call("POST", f"/push/{monitor['pushId']}", {"status": "down"})
+    with trio.fail_after(10):
+        await service.came.wait()
+    await api.call("PUT", f"{PATH}/channel-1", {"enabled": False})
+    await api.call("POST", f"/push/{monitor['pushId']}", {"status": "up"})
+    assert [one["event"] for one in (await deliveries(api))["deliveries"]] == ["monitor.down"]
+    again = await api.call("POST", f"{PATH}/channel-1/deliveries/delivery-1/redeliver")
+    assert_refused(again, 422, "VALIDATION_ERROR", {"enabled"})
+    assert len(service.taken) == 1
+    tested = await api.call("POST", f"{PATH}/channel-1/test")
+    assert tested.json == {"success": True, "message": "200 OK"}
+
+
 async def test_it_can_be_seen_what_was_sent_and_sent_again(api: Api, service: Service) -> None:
     await created(api)
     monitor = await api.push_monitor(notifications={"channels": ["channel-1"]})
@@ -165,6 +212,7 @@ async def test_it_can_be_seen_what_was_sent_and_sent_again(api: Api, service: Se
     service.came = trio.Event()
     again = await api.call("POST", f"{PATH}/channel-1/deliveries/delivery-1/redeliver")
     assert (again.status, again.json["status"], again.json["key"]) == (200, "waiting", delivery["key"])
+    assert again.json["createdAt"] == delivery["createdAt"], "it tells of what happened then"
     with trio.fail_after(10):
         await service.came.wait()
     assert service.taken == [delivery["key"]] * 2

@@ -6,17 +6,24 @@ import gc
 import logging
 from typing import Any, NoReturn
 
+import httpx
+import msgspec
 import pytest
 import trio
 import trio.testing
 from quart import Request
 
+from peekaping.api.bodies import read
+from peekaping.api.errors import ApiError
+from peekaping.api.openapi import operations
 from peekaping.engine.errors import Overloaded, Stopped
 from peekaping.engine.ports import StoreFailed
-from tests.api.support import Api, assert_refused
+from tests.api.support import Api, assert_refused, serving
 
 
-@pytest.mark.parametrize("path", ["/api/v1/nothing", "/", "/api/v1//monitors", "/api/v1/monitors/", "/api/v2/monitors"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1/nothing", "/nothing", "/api/v1//monitors", "/api/v1/monitors/", "/api/v2/monitors"]
+)
 async def test_an_unknown_address_is_a_404_also_for_nobody(api: Api, path: str) -> None:
     assert_refused(await api.call("GET", path, prefix=""), 404, "NOT_FOUND")
     api.token = None
@@ -38,6 +45,56 @@ async def test_broken_json_is_a_400(api: Api, data: bytes) -> None:
 @pytest.mark.parametrize("data", [b"[]", b'"text"', b"null", b"5"])
 async def test_json_that_is_no_object_is_a_422(api: Api, data: bytes) -> None:
     assert_refused(await api.call("POST", "/monitors", data=data), 422, "VALIDATION_ERROR", {"body"})
+
+
+async def test_every_field_of_a_body_says_in_words_what_it_takes(api: Api) -> None:
+    """Those of monitors and channels are judged by the engine; `test_monitor_fields.py` and `test_channels.py` have them."""
+    bodies = {operation.body for operation in operations(api.app) if isinstance(operation.body, type)}
+    kinds = [kind for kind in bodies if kind.__name__ != "ChannelChanges" and "models" not in kind.__module__]
+    assert len(kinds) > 15
+    for kind in kinds:
+        fields: dict[str, Any] = {
+            field.encode_name: [[]] for field in msgspec.structs.fields(kind)
+        }  # which none of them takes
+        with pytest.raises(ApiError) as caught:
+            read(kind, fields, "Invalid")
+        assert set(caught.value.details) == set(fields)
+        for texts in caught.value.details.values():
+            assert " must be " in str(texts), f"{kind.__name__}: {texts}"
+
+
+async def test_wrong_values_are_told_in_words(api: Api) -> None:
+    answer = await api.call("POST", "/auth/refresh", {"refreshToken": 5})
+    assert answer.json["error"]["details"] == {"refreshToken": ["RefreshToken must be a text of 1 to 1000 characters"]}
+    answer = await api.call("GET", "/incidents?resolved=perhaps&page=0")
+    assert answer.json["error"]["details"] == {
+        "resolved": ["Resolved must be true or false"],
+        "page": ["Page must be a whole number from 1"],
+    }
+    monitor = await api.push_monitor()
+    answer = await api.call("POST", f"/push/{monitor['pushId']}", {"ping": -1, "status": 5})
+    assert answer.json["error"]["details"] == {
+        "ping": ["Ping must be a number of milliseconds from 0 to 86400000"],
+        "status": ["Status must be one of: up, down"],
+    }
+
+
+async def test_a_websocket_asked_for_as_a_page_is_a_426(api: Api) -> None:
+    answer = await api.call("GET", "/ws", prefix="")
+    assert "is a WebSocket" in assert_refused(answer, 426, "UPGRADE_REQUIRED")
+    assert (answer.headers["Upgrade"], answer.headers["Connection"]) == ("websocket", "Upgrade")
+    async with serving(api) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        over_a_socket = await client.get("/ws")
+        assert over_a_socket.json() == answer.json
+        assert (await client.get("/health")).status_code == 200, "the connection goes on"
+
+
+async def test_a_page_asked_for_as_a_websocket_is_told_where_the_websocket_is(api: Api) -> None:
+    handshake = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    async with serving(api) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        answer = await client.get("/health", headers={**handshake, "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == "This address is no WebSocket; /ws is"
 
 
 async def test_a_refused_request_is_forgotten_without_the_collector(api: Api) -> None:

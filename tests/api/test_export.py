@@ -120,6 +120,24 @@ async def test_a_database_that_fails_cuts_the_file_off(api: Api, monkeypatch: py
         await downloaded(api, f"{path}.csv")
 
 
+@pytest.mark.parametrize("ending", ["csv", "json"])
+async def test_a_monitor_that_is_deleted_meanwhile_cuts_the_file_off(
+    api: Api, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setattr(export, "ROWS", 3)
+    path = await with_history(api, 7)
+    number, read = int(path.split("/")[2].removeprefix("monitor-")), api.engine.heartbeats
+
+    async def deleted_after_the_first(id: str, **fields: Any) -> Sequence[Heartbeat]:
+        found = await read(id, **fields)
+        await api.engine.store.remove(number)  # as the engine does first, before it forgets the monitor
+        return found
+
+    monkeypatch.setattr(api.engine, "heartbeats", deleted_after_the_first)
+    with pytest.RaisesGroup(httpx.RemoteProtocolError):
+        await downloaded(api, f"{path}.{ending}")
+
+
 async def test_a_database_that_fails_at_once_is_an_answer(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     path = await with_history(api, 1)
     reading(api, monkeypatch, fails_at=0)

@@ -61,6 +61,25 @@ async def test_a_resolved_one_has_an_end_and_one_taken_up_again_has_none(api: Ap
     assert (again["status"], again["endTime"]) == ("identified", None)
 
 
+async def test_the_end_of_a_resolved_one_can_be_set(api: Api) -> None:
+    path = f"/incidents/{(await opened(api, startTime='2024-01-19'))['id']}"
+    for change, end in (
+        ({"status": "resolved", "endTime": "2024-01-19T01:00:00Z"}, "2024-01-19T01:00:00.000Z"),
+        ({"endTime": "2024-01-19T04:00:00+02:00"}, "2024-01-19T02:00:00.000Z"),
+        ({"endTime": "2024-01-19"}, "2024-01-19T00:00:00.000Z"),
+        ({"status": "identified"}, None),
+        ({"endTime": None}, None),
+    ):
+        answer = await api.call("PATCH", path, change)
+        assert (answer.status, answer.json["endTime"]) == (200, end)
+    for wrong in ("2024-01-18T23:59:59Z", "2101-01-01"):
+        answer = await api.call("PATCH", path, {"status": "resolved", "endTime": wrong})
+        assert_refused(answer, 422, "VALIDATION_ERROR", {"endTime"})
+    before = iso(api.clock())
+    now = (await api.call("PATCH", path, {"status": "resolved", "endTime": None})).json["endTime"]
+    assert before <= now <= iso(api.clock())
+
+
 async def test_what_was_shown_can_be_sent_back(api: Api) -> None:
     monitor = await api.push_monitor()
     await pushed(api, monitor, "down")
@@ -111,8 +130,9 @@ async def test_a_wrong_change_changes_nothing(api: Api) -> None:
     assert (await api.call("GET", path)).json == created
 
 
-@pytest.mark.parametrize("id", ["incident-77", "incident-", "nonsense", "incident-" + "9" * 30, "monitor-1"])
+@pytest.mark.parametrize("id", ["incident-77", "incident-", "incident-01", "nonsense", "incident-" + "9" * 30])
 async def test_one_that_is_not_there_is_not_found(api: Api, id: str) -> None:
+    assert (await api.call("POST", "/incidents", {"title": "Slow"})).json["id"] == "incident-1"
     for method, path, body in (
         ("GET", id, None), ("PATCH", id, {}), ("DELETE", id, None), ("POST", f"{id}/updates", {"message": "x"})
     ):  # fmt: skip

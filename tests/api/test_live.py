@@ -203,6 +203,20 @@ async def test_logging_out_closes_the_sessions_sockets(api: Api, connect: Connec
         assert (await other.receive())["type"] == "subscribed"
 
 
+async def test_a_key_that_is_revoked_while_a_socket_opens_closes_it(
+    api: Api, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, run = await api.key(), Client.run
+
+    async def run_late(client: Client, *arguments: Any) -> None:
+        assert (await api.call("DELETE", f"/api-keys/{key['id']}")).status == 204
+        await run(client, *arguments)
+
+    monkeypatch.setattr(Client, "run", run_late)
+    async with connect((b"X-API-Key", key["key"].encode())) as socket:
+        assert await socket.close_code() == 4401
+
+
 async def test_a_socket_ends_with_its_token(api: Api, connect: Connect) -> None:
     api.clock.ahead_ms = 100 - ACCESS_MS  # a token of the past, with a tenth of a second left
     api.token = (await api.login()).json["accessToken"]
@@ -236,14 +250,13 @@ async def test_the_next_token_puts_off_the_end(autojump_clock: trio.testing.Mock
 
     async def watch() -> None:
         with pytest.raises(Closing):
-            await client._until_logged_out()
+            await client._until_logged_out(trio.Event())
         ended_at_ms.append(utc_ms())
 
     nothing: Any = None  # neither accounts nor engine have a part in this
     user = User(1, "ada@example.com", "Ada", "hash", 0, workspace=1, role=Role.VIEWER, operator=False, has_totp=False)
-    endings = Endings()
-    sessions = Sessions(nothing, endings, b"a key of thirty-two bytes, or so.", [], 0)
-    client = Client(nothing, identify, endings, utc_ms, sessions.identify(token(), utc_ms()))
+    sessions = Sessions(nothing, Endings(), b"a key of thirty-two bytes, or so.", [], 0)
+    client = Client(nothing, identify, utc_ms, sessions.identify(token(), utc_ms()))
     ended_at_ms: list[int] = []
     start_ms = utc_ms()
     async with trio.open_nursery() as nursery:

@@ -10,9 +10,11 @@ import trio.testing
 
 from peekaping.api import passwords
 from peekaping.api.auth import DEFAULT_EMAIL, ensure_first_user
+from peekaping.api.errors import too_many
 from peekaping.api.limits import FAILURES_PER_ADDRESS, HOUR_MS
 from peekaping.api.passwords import MOST_WAITING
 from peekaping.api.settings import ApiSettings
+from peekaping.engine.ports import StoreFailed
 from peekaping.store.accounts import Accounts
 from tests.api.support import EMAIL, HERE, PASSWORD, Api, assert_refused, database_in, running
 
@@ -100,6 +102,22 @@ async def test_a_flood_of_logins_is_sent_away_and_the_owner_does_not_queue_behin
     assert set(answers) == {401, 429}
 
 
+@pytest.mark.parametrize(
+    ("error", "status"), [(StoreFailed("disk full"), 503), (too_many("Too many logins at once", 2000), 429)]
+)
+async def test_a_login_that_the_server_could_not_look_at_is_no_failed_one(
+    api: Api, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+) -> None:
+    async def cannot(*args: object, **kwargs: object) -> bool:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(passwords.Passwords, "check", cannot)
+        for _ in range(FAILURES_PER_ADDRESS + 1):
+            assert (await api.login(address="198.51.100.9")).status == status
+    assert (await api.login(address="198.51.100.9")).status == 200
+
+
 async def test_an_empty_database_gets_one_first_user(tmp_path: Path) -> None:
     async with database_in(tmp_path) as database:
         accounts = Accounts(database)
@@ -111,6 +129,28 @@ async def test_an_empty_database_gets_one_first_user(tmp_path: Path) -> None:
         assert password not in first.password_hash
         assert await ensure_first_user(accounts, ApiSettings(admin_email="second@example.com")) is None
         assert await accounts.user_by_email("second@example.com") is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        (ApiSettings(admin_email=EMAIL, admin_password=PASSWORD), None),
+        (ApiSettings(admin_email=EMAIL.upper()), None),
+        (ApiSettings(), None),
+        (ApiSettings(admin_email="ada@example.com", admin_password=PASSWORD), "ada@example.com"),
+        (ApiSettings(admin_password=PASSWORD), DEFAULT_EMAIL),
+    ],
+)
+async def test_a_later_start_warns_only_of_a_user_who_is_not_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, settings: ApiSettings, missing: str | None
+) -> None:
+    async with database_in(tmp_path) as database:
+        accounts = Accounts(database)
+        await ensure_first_user(accounts, ApiSettings(admin_email=EMAIL, admin_password=PASSWORD))
+        assert caplog.text == ""
+        await ensure_first_user(accounts, settings)
+    assert bool(caplog.text) == (missing is not None)
+    assert missing is None or f"`peekaping user add {missing}`" in caplog.text
 
 
 async def test_the_first_user_takes_the_given_email_and_password(tmp_path: Path) -> None:

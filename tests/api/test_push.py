@@ -47,6 +47,53 @@ async def test_a_get_says_the_same_in_its_query(api: Api) -> None:
     assert (heartbeat["status"], heartbeat["message"], heartbeat["responseTime"]) == ("up", "all well", 5)
 
 
+async def test_a_post_reads_its_query_as_well_and_the_body_wins(api: Api) -> None:
+    monitor = await api.push_monitor()
+    path = f"/push/{monitor['pushId']}"
+    assert (await api.call("POST", f"{path}?status=down&message=disk+full&ping=0")).status == 200
+    heartbeat = await newest(api, monitor["id"])
+    assert (heartbeat["status"], heartbeat["message"], heartbeat["responseTime"]) == ("down", "disk full", 0)
+    assert (await api.call("POST", f"{path}?status=up&message=fine&ping=7", {"status": "down"})).status == 200
+    heartbeat = await newest(api, monitor["id"])
+    assert (heartbeat["status"], heartbeat["message"], heartbeat["responseTime"]) == ("down", "fine", 7)
+    assert_refused(await api.call("POST", f"{path}?status=DOWN"), 422, "VALIDATION_ERROR", {"status"})
+    assert_refused(await api.call("POST", f"{path}?state=down", {"status": "down"}), 422, "VALIDATION_ERROR", {"state"})
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    ("query", "status", "message", "ping"),
+    [
+        ("status=up&msg=OK&ping=", "up", "OK", None),
+        ("status=up&msg=OK&ping=12.4", "up", "OK", 12),
+        ("status=down&msg=no+route&ping=", "down", "no route", None),
+        ("status=up&msg=&ping=", "up", "OK", None),
+    ],
+)
+async def test_push_scripts_of_uptime_kuma_work(
+    api: Api, method: str, query: str, status: str, message: str, ping: int | None
+) -> None:
+    monitor = await api.push_monitor()
+    assert (await api.call(method, f"/push/{monitor['pushId']}?{query}")).status == 200
+    heartbeat = await newest(api, monitor["id"])
+    assert (heartbeat["status"], heartbeat["message"], heartbeat["responseTime"]) == (status, message, ping)
+
+
+@pytest.mark.parametrize("query", ["status=", "status=DOWN", "ping=12ms", "ping=nan", "ping=-1", "mesage=x"])
+async def test_a_query_that_is_wrong_is_refused_by_its_name(api: Api, query: str) -> None:
+    monitor = await api.push_monitor()
+    answer = await api.call("GET", f"/push/{monitor['pushId']}?{query}")
+    assert_refused(answer, 422, "VALIDATION_ERROR", {query.partition("=")[0]})
+    assert (await api.call("GET", f"/monitors/{monitor['id']}/heartbeats")).json["heartbeats"] == []
+
+
+async def test_a_push_that_says_down_and_no_more_is_not_told_as_ok(api: Api) -> None:
+    monitor = await api.push_monitor()
+    assert (await api.call("POST", f"/push/{monitor['pushId']}?status=down")).status == 200
+    heartbeat = await newest(api, monitor["id"])
+    assert (heartbeat["status"], heartbeat["message"], heartbeat["reason"]) == ("down", "A push said so", "reported")
+
+
 async def test_an_unknown_push_id_is_a_404(api: Api) -> None:
     assert_refused(await api.call("POST", "/push/0123456789abcdef"), 404, "NOT_FOUND")
 

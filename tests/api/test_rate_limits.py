@@ -41,6 +41,16 @@ async def test_a_user_has_one_count_from_everywhere_and_nobody_counts_by_address
             assert statuses == [401, 401, 401, 429]
 
 
+async def test_whoever_looks_at_public_pages_can_still_log_in(tmp_path: Path) -> None:
+    async with running(tmp_path, ApiSettings(rate_limit_per_minute=3)) as api:
+        api.token = None
+        for prefix, path in (("/api/v1", "/status-pages/shop"), ("", "/status/shop")):
+            api.clock.ahead_ms += 60_000
+            answers = [await api.call("GET", path, prefix=prefix, address="192.0.2.9") for _ in range(4)]
+            assert [answer.status for answer in answers] == [404, 404, 404, 429]
+            assert (await api.login(address="192.0.2.9")).status == 200
+
+
 async def test_zero_is_off(api: Api) -> None:
     answers = [await api.call("GET", "/monitors") for _ in range(120)]
     assert {answer.status for answer in answers} == {200}

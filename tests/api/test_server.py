@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -12,9 +15,12 @@ import msgspec
 import pytest
 import trio
 import trio.testing
+from quart import Request, Response
 
-from peekaping.api import server
+from peekaping.api import connection, live, server
+from peekaping.api.exchange import Exchange
 from peekaping.api.server import CannotListen, listen, serve
+from peekaping.engine.records import Status
 from tests.api.support import Api, serving, until, websocket
 
 
@@ -74,6 +80,120 @@ async def test_an_idle_connection_is_closed_in_time(api: Api, monkeypatch: pytes
         await until_closed(stream)
 
 
+async def test_hundreds_of_short_connections_leave_nothing_open(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 20)  # what is left open would keep others out
+    async with serving(api) as port:
+        before = len(os.listdir("/proc/self/fd"))
+        for n in range(600):
+            async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+                await stream.send_all(GET if n % 3 else GET[:20])  # some go before they have said anything whole
+                if n % 3:
+                    assert (await answer(stream)).startswith(b"HTTP/1.1 200")
+        await until(lambda: len(os.listdir("/proc/self/fd")) <= before)
+
+
+async def test_more_connections_than_there_may_be_are_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 2)
+    async with (
+        serving(api) as port,
+        await trio.open_tcp_stream("127.0.0.1", port) as first,
+        await trio.open_tcp_stream("127.0.0.1", port) as second,
+    ):
+        for stream in (first, second):
+            await stream.send_all(GET)
+            await answer(stream)
+        async with await trio.open_tcp_stream("127.0.0.1", port) as third:
+            assert await until_closed(third) == b""
+        await first.aclose()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        async with await trio.open_tcp_stream("127.0.0.1", port) as fourth:
+            await fourth.send_all(GET)
+            assert (await answer(fourth)).startswith(b"HTTP/1.1 200")
+
+
+async def test_requests_sent_ahead_are_answered_in_their_order(port: int) -> None:
+    paths = (b"/health", b"/nothing", b"/api/v1/monitors")
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(b"".join(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path for path in paths))
+        await stream.send_all(GET.replace(b"Host", b"Connection: close\r\nHost"))
+        data = await until_closed(stream)
+    assert re.findall(rb"HTTP/1.1 (\d+)", data) == [b"200", b"404", b"401", b"200"]
+
+
+async def test_a_body_that_comes_bit_by_bit_is_read_to_its_end(api: Api, port: int) -> None:
+    monitor = await api.push_monitor()
+    body = b'{"status":"down","message":"bit by bit"}'
+    head = f"POST /api/v1/push/{monitor['pushId']} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        for part in (head[:30].encode(), head[30:].encode(), body[:1], body[1:7], body[7:]):
+            await stream.send_all(part)
+            await trio.testing.wait_all_tasks_blocked(0.005)
+        assert b'{"ok":true}' in await answer(stream)
+        await stream.send_all(GET)
+        assert (await answer(stream)).startswith(b"HTTP/1.1 200")
+    assert api.engine.get(monitor["id"]).state.status is Status.DOWN
+
+
+async def test_a_request_leaves_nothing_to_the_garbage_collector(api: Api, port: int) -> None:
+    monitor = await api.push_monitor()
+    push = f"POST /api/v1/push/{monitor['pushId']} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+    gc.collect()
+    gc.disable()
+    try:
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            for request in (GET, push, GET.replace(b"/health", b"/nothing")):
+                await stream.send_all(request)
+                await answer(stream)
+            await trio.testing.wait_all_tasks_blocked(0.005)
+            left = [each for each in gc.get_objects() if isinstance(each, Exchange | Request | Response)]
+    finally:
+        gc.enable()
+    assert left == []
+
+
+async def test_a_client_that_goes_cancels_its_request(api: Api, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, gone = trio.Event(), trio.Event()
+
+    async def slow(workspace: int) -> Any:
+        asked.set()
+        try:
+            await trio.sleep_forever()
+        finally:
+            gone.set()
+
+    monkeypatch.setattr(api.engine, "overview", slow)
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(
+            f"GET /api/v1/stats/overview HTTP/1.1\r\nHost: x\r\nX-API-Key: {api.token}\r\n\r\n".encode()
+        )
+        await asked.wait()
+    with trio.fail_after(5):
+        await gone.wait()
+
+
+async def test_a_client_that_takes_too_long_for_an_answer_is_cut_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "SEND_WITHIN_S", 0.2)
+    for n in range(100):
+        await api.push_monitor(f"job {n} {'x' * 150}")
+    (listener,) = listen("127.0.0.1", 0)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    request = f"GET /api/v1/monitors?limit=100 HTTP/1.1\r\nHost: x\r\nX-API-Key: {api.token}\r\n\r\n".encode()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(serve, api.app, [listener], stopping=api.stopping))
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(listener.getsockname())
+            client.sendall(request)
+            await trio.sleep(1)
+            client.settimeout(5)
+            data = b""
+            with suppress(ConnectionResetError):
+                while more := client.recv(65536):
+                    data += more
+            assert 0 < len(data) < 40_000, "less than there was to send"
+        api.stopping.set()
+
+
 async def test_too_large_a_body_gets_its_413_before_the_connection_ends(port: int) -> None:
     size = 5 * 1024 * 1024
     head = f"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode()
@@ -100,6 +220,16 @@ UPGRADE = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 FRAME = b"\x81\x81\x00\x00\x00\x00x"
+
+
+async def test_a_handshake_that_is_refused_ends_the_connection(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "AUTHENTICATE_WITHIN_S", 0.1)
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(UPGRADE + FRAME)  # too early for a frame
+        with suppress(trio.BrokenResourceError):
+            assert b" 400 " in await until_closed(stream)
+
+
 CLOSE_FRAME = b"\x88\x82\x00\x00\x00\x00\x03\xe8"
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 import trio
 
+from peekaping.engine import kept
 from peekaping.engine.accounting import Bucket
-from peekaping.engine.records import iso
+from peekaping.engine.engine import EngineStatistics
+from peekaping.engine.records import Outcome, Status, iso
 from tests.api.support import Api, assert_refused
 
 
@@ -56,6 +59,22 @@ async def test_a_monitors_statistics_work(api: Api, period: str) -> None:
     assert set(stats["time"]) == {"up", "down", "unknown", "paused"}
 
 
+@pytest.mark.parametrize("pings", [(123,), (40, 41, 42), (1, 1000)])
+async def test_no_percentile_lies_beyond_the_extremes(api: Api, pings: tuple[int, ...]) -> None:
+    monitor = await api.push_monitor()
+    for ping in pings:
+        await api.call("POST", f"/push/{monitor['pushId']}", {"ping": ping})
+    stats = await counted(api, f"/monitors/{monitor['id']}/stats", len(pings))
+    ordered = [stats[f"{name}ResponseTime"] for name in ("min", "p50", "p95", "p99", "max")]
+    assert ordered == sorted(ordered)
+    assert (ordered[0], ordered[-1]) == (min(pings), max(pings))
+
+
+async def test_the_overview_refuses_a_filter_that_it_does_not_have(api: Api) -> None:
+    answer = await api.call("GET", "/stats/overview?period=7d")
+    assert_refused(answer, 422, "VALIDATION_ERROR", {"period"})
+
+
 async def test_the_period_is_a_day_unless_said_otherwise(api: Api) -> None:
     path = f"/monitors/{(await api.push_monitor())['id']}/stats"
     assert (await api.call("GET", path)).json["period"] == "24h"
@@ -91,3 +110,87 @@ async def test_health_says_when_nothing_can_be_stored(api: Api, monkeypatch: pyt
     answer = await api.call("GET", "/health", prefix="")
     assert (answer.status, answer.json["status"]) == (503, "degraded")
     assert answer.json["reasons"] == ["Heartbeats cannot be stored: disk full"]
+
+
+@pytest.fixture
+def kept_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever may be kept for a moment is kept for longer than the test takes."""
+    monkeypatch.setattr(kept, "TIMES_AS_LONG", 1e9)
+    monkeypatch.setattr(kept, "LONGEST_S", 1000)
+
+
+@pytest.mark.usefixtures("kept_long")
+async def test_the_overview_knows_at_once_what_goes_down_comes_and_goes(api: Api) -> None:
+    async def counts() -> tuple[int, int, int]:
+        overview = (await api.call("GET", "/stats/overview")).json
+        return overview["totalMonitors"], overview["monitorsUp"], overview["monitorsDown"]
+
+    shop, mail = await api.push_monitor("Shop"), await api.push_monitor("Mail")
+    assert await counts() == (2, 0, 0)
+    for status, expected in (("up", (2, 1, 0)), ("down", (2, 0, 1)), ("up", (2, 1, 0))):
+        await api.call("POST", f"/push/{shop['pushId']}", {"status": status})
+        assert await counts() == expected
+    await api.call("DELETE", f"/monitors/{shop['id']}")
+    assert await counts() == (1, 0, 0)
+    await api.call("POST", f"/push/{mail['pushId']}", {"status": "up"})
+    assert await counts() == (1, 1, 0)
+    await api.push_monitor("Market")
+    await api.call("DELETE", f"/monitors/{mail['id']}")
+    assert await counts() == (1, 0, 0)
+
+
+@pytest.mark.usefixtures("kept_long")
+async def test_a_monitors_statistics_know_at_once_of_an_outage(api: Api) -> None:
+    monitor = await api.push_monitor()
+    found = []
+    for status in ("up", "down", "up", "down"):
+        await api.call("POST", f"/push/{monitor['pushId']}", {"status": status})
+        found.append((await api.call("GET", f"/monitors/{monitor['id']}/stats?period=7d")).json["outageCount"])
+    assert found == [0, 1, 0, 1]  # kept since the same was true of it
+
+
+@pytest.mark.usefixtures("kept_long")
+async def test_however_often_they_are_asked_for_they_are_made_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor = await api.push_monitor()
+    asked: list[str] = []
+
+    def note(name: str) -> None:
+        function = getattr(api.engine.store, name)
+
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            asked.append(name)
+            return function(*args, **kwargs)
+
+        monkeypatch.setattr(api.engine.store, name, noted)
+
+    for name in ("totals", "buckets", "outages"):
+        note(name)
+    for _ in range(20):
+        await api.call("GET", "/stats/overview")
+        await api.call("GET", f"/monitors/{monitor['id']}/stats?period=90d")
+    assert sorted(asked) == ["buckets", "buckets", "outages", "totals", "totals", "totals", "totals"]
+
+
+@pytest.mark.usefixtures("kept_long")
+async def test_health_is_counted_once_however_many_ask(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers, counted = api.engine.statistics(), 0
+
+    def count() -> EngineStatistics:
+        nonlocal counted
+        counted += 1
+        return numbers
+
+    monkeypatch.setattr(api.engine, "statistics", count)
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(partial(api.call, "GET", "/health", prefix=""))
+    assert counted == 1
+
+
+async def test_health_names_why_monitors_are_unknown(api: Api) -> None:
+    reasons = {"starved": 2, "fault": 1}
+    for reason, count in reasons.items():
+        for _ in range(count):
+            monitor = await api.push_monitor()
+            api.engine._director.runtime(monitor["id"]).conclude(Outcome(Status.UNKNOWN, "Too busy", reason))
+    assert (await api.call("GET", "/health", prefix="")).json["unknown"] == reasons

@@ -70,11 +70,11 @@ async def test_a_slug_is_one_pages_only(api: Api) -> None:
     await made(api)
     await made(api, "mail")
     again = {"slug": "shop", "title": "x"}
-    assert_refused(await api.call("POST", "/status-pages", again), 409, "CONFLICT")
-    assert_refused(await api.call("PATCH", "/status-pages/mail", {"slug": "shop"}), 409, "CONFLICT")
+    assert_refused(await api.call("POST", "/status-pages", again), 409, "CONFLICT", {"slug"})
+    assert_refused(await api.call("PATCH", "/status-pages/mail", {"slug": "shop"}), 409, "CONFLICT", {"slug"})
     assert (await seen(api, "mail"))["slug"] == "mail"
     api.token = await stranger(api)
-    assert_refused(await api.call("POST", "/status-pages", again), 409, "CONFLICT")
+    assert_refused(await api.call("POST", "/status-pages", again), 409, "CONFLICT", {"slug"})
 
 
 async def test_another_workspace_keeps_its_own_pages(api: Api) -> None:

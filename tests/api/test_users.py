@@ -55,6 +55,12 @@ async def test_an_email_belongs_to_one_user(api: Api) -> None:
     assert_refused(await api.call("PUT", "/users/user-2", {"email": EMAIL}), 409, "CONFLICT", {"email"})
 
 
+@pytest.mark.parametrize("id", ["user-01", "user-0", "user-", "User-1", "1", "user-" + "1" * 30])
+async def test_only_the_id_itself_finds_a_user(api: Api, id: str) -> None:
+    assert_refused(await api.call("GET", f"/users/{id}"), 404, "NOT_FOUND")
+    assert_refused(await add(api, workspaceId="workspace-01"), 422, "VALIDATION_ERROR", {"workspaceId"})
+
+
 async def test_what_was_read_can_be_sent_back_and_changes_nothing(api: Api) -> None:
     shown = (await add(api)).json
     token = (await api.login("a long password", email="ada@example.com")).json["accessToken"]

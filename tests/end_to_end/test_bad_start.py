@@ -48,6 +48,15 @@ def test_a_database_of_a_newer_version(server: Server, tmp_path: Path) -> None:
     assert "newer" in serve(server.database)
 
 
+def test_a_password_that_the_api_would_not_take(tmp_path: Path) -> None:
+    database = tmp_path / "peekaping.db"
+    assert "8 to 1000 characters" in serve(database, "--admin-password", "x")
+    assert "8 to 1000 characters" in serve(database, PEEKAPING_ADMIN_PASSWORD="x")
+    for command in ("add", "password"):
+        assert "8 to 1000 characters" in refused("user", command, EMAIL, "--password", "x", "--database", str(database))
+    assert not database.exists()
+
+
 def test_a_database_in_no_folder(tmp_path: Path) -> None:
     assert "nowhere" in serve(tmp_path / "nowhere" / "peekaping.db")
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
-from tests.end_to_end.support import Server, environment
+import httpx
+
+from tests.end_to_end.support import PASSWORD, Server, environment, free_port
 
 ROOT = Path(__file__).parent.parent.parent
 SHOWN_ADDRESS = "127.0.0.1:8383"
@@ -34,11 +38,38 @@ def run(command: list[str]) -> str:
 
 
 def test_the_quick_start(server: Server) -> None:
-    output = run(["bash", "-eu", "-c", here(shown("bash", "heartbeats"), server)])
+    output = run(["bash", "-eu", "-c", here(shown("bash", "auth/login"), server)])
     monitor, end = json.JSONDecoder().raw_decode(output)
     history = json.loads(output[end:])
     assert monitor["name"] == "itself"
     assert [(beat["monitorId"], beat["status"]) for beat in history["heartbeats"]] == [(monitor["id"], "up")]
+
+
+def test_what_the_page_of_the_server_shows(server: Server) -> None:
+    text = httpx.get(f"{server.url}/").text
+    assert server.url in text
+    blocks = [html.unescape(block) for block in re.findall(r"<pre>\n(.*?)</pre>", text, re.DOTALL)]
+    blocks = [
+        block.replace("the password", PASSWORD).replace("https://example.com", f"{server.url}/health")
+        for block in blocks
+    ]
+    *commands, program = blocks
+    assert '"slug":"home"' in run(["bash", "-eu", "-c", "".join(commands)])
+    run([sys.executable, "-W", "error", "-c", program.replace('"home"', '"from-python"')])
+    for slug in ("home", "from-python"):
+        assert "My website" in httpx.get(f"{server.url}/status/{slug}").text
+
+
+def test_an_alert_and_a_status_page_follow_the_quick_start(server: Server) -> None:
+    steps = [shown("bash", text) for text in ("auth/login", "HTTPServer", "status-pages")]
+    code = here("".join(steps), server).replace("9000", str(free_port()))
+    output = run(["bash", "-eu", "-c", code + "\nkill %1"])
+    assert '{"success":true,"message":"200 OK"}' in output
+    told = output[output.index('{"event":"monitor.down"') :]
+    assert '"message":"disk full"' in told
+    page = httpx.get(f"{server.url}/status/home").text
+    assert "itself" in page
+    assert "backup is down" in page
 
 
 def test_the_variables_of_the_quick_start_make_the_user_who_logs_in() -> None:
@@ -50,6 +81,17 @@ def test_the_variables_of_the_quick_start_make_the_user_who_logs_in() -> None:
 def test_the_client(server: Server) -> None:
     code = here(shown("python", "import PeekapingClient"), server)
     assert "'My website'" in run([sys.executable, "-c", code + "\nprint(client.monitors.list())\nclient.close()"])
+
+
+def test_the_page_of_the_sdk(server: Server, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "sdk.md").read_text()
+    code = here("".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), server)
+    code = code.replace("backup.csv", str(tmp_path / "backup.csv")).replace(
+        "127.0.0.1:9000", f"127.0.0.1:{free_port()}"
+    )
+    printed = re.findall(r"```\n\n((?:    .*\n)+)", text)
+    assert run([sys.executable, "-W", "error", "-c", code]) == textwrap.dedent("".join(printed))
+    assert (tmp_path / "backup.csv").read_text().count("\n") == 3
 
 
 def test_the_live_events(server: Server) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import pytest
@@ -14,31 +12,6 @@ import trio
 
 from peekaping import ApiError, PeekapingClient, Unreachable
 from tests.end_to_end.support import EMAIL, PASSWORD, Nginx, Server, end_all_sessions, login
-
-
-class Awaitable:
-    """A blocking client, or its `monitors`, with its calls made awaitable, so that one scenario fits both clients."""
-
-    def __init__(self, blocking: object) -> None:
-        self._blocking = blocking
-
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._blocking, name)
-        return partial(_in_thread, attribute) if callable(attribute) else Awaitable(attribute)
-
-
-async def _in_thread(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    return await trio.to_thread.run_sync(partial(function, *args, **options))
-
-
-@pytest.fixture(params=["blocking", "trio"])
-async def client(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[Any]:
-    if request.param == "trio":
-        async with server.async_client() as client:
-            yield client
-    else:
-        with server.client() as blocking:
-            yield Awaitable(blocking)
 
 
 async def first_heartbeats(client: Any, monitor: str) -> Any:

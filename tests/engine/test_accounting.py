@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from peekaping.engine.accounting import HOUR, MINUTE, Bucket, Tally
+from peekaping.engine.accounting import DAY, HOUR, MINUTE, SPANS, Bucket, Tally, parts_of
 from peekaping.engine.records import Heartbeat, Status
 
 START = 1_700_000_040_000  # a minute's start
@@ -75,6 +76,18 @@ def test_every_second_counts_as_the_model_says(found: list[Beat], hold: int, end
     # What peeking shows is what has not been closed before.
     before = [bucket for bucket in closed if bucket.start < peeked.start]
     assert sum(bucket.up for bucket in before) + peeked.up == sum(counts[Status.UP] for counts in expected.values())
+
+
+@given(st.lists(beats, max_size=5), st.integers(1, 200), st.integers(601, 900))
+def test_a_sum_is_of_what_each_shows(all_found: list[list[Beat]], hold: int, end: int) -> None:
+    total, shown = Bucket(monitor=0, start=0), Bucket(monitor=0, start=0)
+    for found in all_found:
+        tally = Tally(1, START)
+        for beat in found:
+            tally.take(heartbeat(START + beat.second * 1000, beat.status, response_ms=beat.second), hold * 1000)
+        tally.add_to(total, START + end * 1000)
+        shown.add(tally.peek(START + end * 1000))
+    assert total == replace(shown, response_min=None, response_max=None, sketch={})
 
 
 @given(beats, st.integers(1, 200), st.integers(0, 10))
@@ -156,3 +169,19 @@ def test_merged_buckets_are_the_bucket_of_all_checks(some: list[int], others: li
     merged.add(bucket_of(others))
     for field in ("checks", "responses", "response_sum", "response_min", "response_max", "sketch"):
         assert getattr(merged, field) == getattr(whole, field)
+
+
+@given(st.integers(0, 10_000 * DAY), st.integers(0, 100 * DAY), st.sampled_from(SPANS))
+@example(7 * DAY, 60 * DAY, MINUTE)
+@example(HOUR + MINUTE, 30 * MINUTE, MINUTE)
+def test_the_parts_of_a_time_are_all_of_it_and_few(start: int, length: int, span: int) -> None:
+    start -= start % span
+    end = start + length + 1
+    parts = parts_of(start, end, span)
+    assert [(start, *(to_ms for *_, to_ms in parts))] == [(*(from_ms for _, from_ms, _ in parts), end)]
+    for part, from_ms, _ in parts:
+        assert from_ms % part == 0, "no bucket is cut at its start"
+    coarsest = max(part for part, *_ in parts)
+    most = {MINUTE: 60, HOUR: 24}.get(span, 0)
+    buckets = sum(-((from_ms - to_ms) // part) for part, from_ms, to_ms in parts)
+    assert buckets <= most + length // coarsest + 1

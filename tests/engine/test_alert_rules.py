@@ -11,27 +11,21 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
-from peekaping.engine.actor import Runtime
-from peekaping.engine.alerts.alerting import Alerting
-from peekaping.engine.alerts.channels import parse_channel
-from peekaping.engine.alerts.delivery import ChannelEntry
 from peekaping.engine.alerts.message import SEVERITIES, Event, Severity
 from peekaping.engine.alerts.rules import (
     certificate_threshold,
+    last_try,
     matters,
+    may_remind,
     next_try,
     quiet_until,
     reminder_number,
 )
 from peekaping.engine.alerts.settings import DAY_MS, ChannelSettings, QuietHours
-from peekaping.engine.certificate import Certificate, SeenCertificate
-from peekaping.engine.monitor import Notifications
-from peekaping.engine.probes.http import HttpMonitor
-from peekaping.engine.records import Entry, Snapshot, State
 
 NOW = 1_700_000_000_000
+HOUR_MS = 3_600_000
 TIMES = st.integers(0, 24 * 60 - 1).map(lambda minute: f"{minute // 60:02}:{minute % 60:02}")
 ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"])
 INSTANTS = st.integers(NOW, NOW + 400 * DAY_MS)
@@ -41,16 +35,23 @@ def ms(text: str, zone: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000)
 
 
-@given(st.integers(1, 60), st.integers(0, DAY_MS), st.floats(0, 200_000) | st.none(), st.floats(0, 1))
-def test_a_try_comes_later_than_now_and_none_after_a_day(
-    tries: int, since_ms: int, after_s: float | None, chance: float
+@given(st.integers(1, 60), st.integers(-DAY_MS, DAY_MS), st.floats(0, 200_000) | st.none(), st.floats(0, 1))
+def test_a_try_comes_later_than_now_and_none_after_the_last(
+    tries: int, left_ms: int, after_s: float | None, chance: float
 ) -> None:
-    again = next_try(NOW - since_ms, tries, NOW, after_s, chance)
-    if since_ms >= DAY_MS:
+    again = next_try(NOW + left_ms, tries, NOW, after_s, chance)
+    if left_ms <= 0:
         assert again is None
     else:
         assert again is not None
-        assert NOW < again <= NOW - since_ms + DAY_MS
+        assert NOW < again <= NOW + left_ms
+
+
+def test_a_message_has_a_day_from_when_it_was_made_and_an_hour_at_least() -> None:
+    assert last_try(NOW, NOW + 5) == NOW + DAY_MS
+    assert last_try(NOW, NOW + 12 * HOUR_MS) == NOW + DAY_MS, "it waited behind others"
+    assert last_try(NOW, NOW + 10 * DAY_MS) == NOW + 10 * DAY_MS + HOUR_MS, "the server was off"
+    assert last_try(NOW + 400 * DAY_MS, NOW) == NOW + DAY_MS, "the clock was ahead when it was made"
 
 
 @pytest.mark.parametrize(
@@ -106,33 +107,27 @@ def test_reminders_are_counted_from_the_failure() -> None:
     assert reminder_number(NOW, None, NOW + DAY_MS) == 0
 
 
+@given(TIMES, TIMES, ZONES, INSTANTS, st.integers(0, 30 * 24))
+def test_a_reminder_is_never_told_in_quiet_hours_and_never_lost_in_them(
+    start: str, end: str, zone: str, since: int, after_h: int
+) -> None:
+    if start == end:
+        return
+    hours, due = QuietHours(start, end, zone), since + after_h * HOUR_MS
+    if quiet_until(hours, due) is not None:
+        assert not may_remind(hours, since, due, due)
+    told = due
+    while (until := quiet_until(hours, told)) is not None:
+        told = until
+    down_told = quiet_until(hours, since) or since
+    assert may_remind(hours, since, due, told) == (due >= down_told), "else it is told then that it went down"
+
+
 def test_a_certificate_is_under_the_closest_threshold() -> None:
     days = (21, 14, 7, 1)
     found = {left: certificate_threshold(left, days) for left in (22, 21, 15, 14, 7, 5, 1, 0, -3)}
     assert found == {22: None, 21: 21, 15: 21, 14: 14, 7: 7, 5: 7, 1: 1, 0: 1, -3: 1}
     assert certificate_threshold(0, ()) is None
-
-
-def test_the_end_of_a_certificate_is_told_once_for_each_threshold() -> None:
-    config = parse_channel("webhook", {"url": "http://hook.example/"})
-    channel = ChannelEntry(1, 1, ChannelSettings(name="hook"), config, 0, 0)
-    monitor = HttpMonitor(name="shop", url="https://shop", notifications=Notifications(channels=("channel-1",)))
-    certificate = Certificate("CN=shop", "CN=R11", ("shop",), NOW, NOW + 90 * DAY_MS, "ab" * 32, "1f")
-    snapshot = Snapshot(Entry(1, monitor, 0, 0), State(), None, SeenCertificate(certificate, NOW))
-    runtimes = {1: Runtime(snapshot, None, check_now=False)}  # type: ignore[arg-type]
-    alerting = Alerting({1: channel}, runtimes, {}, lambda channels: None)
-
-    keys = []
-    for hour in range(24 * 92):
-        keys += [notice.key for notice in alerting.notices(NOW + hour * 3_600_000)]
-    assert [key.split(":")[3] for key in dict.fromkeys(keys)] == ["21", "14", "7", "1"]
-
-    runtimes[1].certificate = SeenCertificate(replace(certificate, fingerprint="cd" * 32), NOW)
-    (notice,) = alerting.notices(NOW + 85 * DAY_MS)
-    assert notice.key not in keys, "another certificate"
-    assert notice.message.title == "The certificate of shop ends in 5 days"
-    runtimes[1].entry = replace(runtimes[1].entry, paused=True)
-    assert alerting.notices(NOW + 85 * DAY_MS) == []
 
 
 def test_the_documentation_has_every_field_and_every_event() -> None:

@@ -17,7 +17,7 @@ from peekaping.engine.hub import Subscription
 from peekaping.engine.memory import MemoryStore
 from peekaping.engine.ports import StoreFailed, Tail
 from peekaping.engine.probes import parse_monitor
-from peekaping.engine.records import Heartbeat, State, Status
+from peekaping.engine.records import Heartbeat, Outcome, State, Status
 from peekaping.engine.timekeeper import Timekeeper
 
 from .scripted import OK, ScriptedNetwork, collect, engine_on, http
@@ -101,10 +101,10 @@ async def test_a_crashed_monitor_comes_back_in_its_slot_and_the_others_go_on(
     faults = [RuntimeError("a bug")] * 3
     conclude = Runtime.conclude
 
-    def faulty(self: Runtime, outcome: object) -> object:
+    def faulty(self: Runtime, outcome: Outcome, *, is_early: bool) -> object:
         if self.entry.monitor.name == "broken" and faults:
             raise faults.pop()
-        return conclude(self, outcome)  # type: ignore[arg-type]
+        return conclude(self, outcome, is_early=is_early)
 
     monkeypatch.setattr(Runtime, "conclude", faulty)
     network = ScriptedNetwork(broken=lambda: [OK], fine=lambda: [OK])

@@ -5,22 +5,27 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from peekaping.engine.alerts.channel import Channel, NotDelivered
+from peekaping.engine.alerts.channels import parse_channel
 from peekaping.engine.alerts.delivery import State, Tried
 from peekaping.engine.alerts.message import Message
-from peekaping.engine.alerts.outbox import AT_ONCE, GROUP_EVERY_S
+from peekaping.engine.alerts.outbox import AT_ONCE, GROUP_EVERY_S, Dispatcher
 from peekaping.engine.alerts.ports import Due
+from peekaping.engine.alerts.settings import ChannelSettings
+from peekaping.engine.alerts.web import Web
 from peekaping.engine.engine import Engine
 from peekaping.engine.memory import MemoryStore
 from peekaping.engine.ports import StoreFailed
+from peekaping.engine.supervisor import Supervisor
 
 from .alert_services import SLACK, WEBHOOK, Services, Sites, add_channel, add_sites, named, services
-from .scripted import EPOCH_MS, engine_on, http
+from .scripted import EPOCH_MS, engine_on, http, virtual_utc_ms
 
 __all__ = ["services"]
 HOUR, DAY = 3600.0, 86_400.0
@@ -302,6 +307,65 @@ async def test_what_fails_while_its_channel_is_disabled_is_given_up(
         _, (delivery,) = await engine.channels.deliveries(hook)
         assert (delivery.state, delivery.answer) == (State.FAILED, "The channel was disabled")
         assert len(services.tried) == 1
+
+
+async def test_a_channel_may_go_while_its_message_is_being_stored(
+    autojump_clock: MockClock, services: Services
+) -> None:
+    class Slow(MemoryStore):
+        async def append(self, *batch: Any) -> None:
+            await trio.sleep(2)
+            await super().append(*batch)
+
+    sites = Sites("shop")
+    async with engine_on(sites.network, Slow()) as engine:
+        gone, other = await add_channel(engine), await add_channel(engine, name="other")
+        await add_sites(engine, ["shop"], [gone, other])
+        await trio.sleep(10)
+        sites.down = {"shop"}
+        await trio.sleep(2.5)  # it was noticed, and is not stored yet
+        await engine.channels.delete(gone)
+        assert services.tried == []
+        await trio.sleep(120)
+        assert services.events() == [("shop", "down")]
+        assert engine.statistics().crashes == []
+
+
+@pytest.mark.parametrize("runs_already", [True, False])
+async def test_a_channel_may_go_just_when_it_has_something_to_do(autojump_clock: MockClock, runs_already: bool) -> None:
+    store, supervisor = MemoryStore(), Supervisor(virtual_utc_ms)
+    config = parse_channel("webhook", {"url": "http://hook.example/"})
+    entry = await store.add_channel(config, ChannelSettings(name="hook"), workspace=1, now_ms=0)
+    channels = {entry.number: entry}
+    async with Web() as web, trio.open_nursery() as nursery:
+        dispatcher = Dispatcher(store, channels, web, supervisor, virtual_utc_ms)
+        nursery.start_soon(dispatcher.run)
+        await wait_all_tasks_blocked()
+        if runs_already:
+            dispatcher.wake([entry.number])
+            await wait_all_tasks_blocked()
+        dispatcher.wake([entry.number])
+        del channels[entry.number]
+        dispatcher.forget(entry.number)
+        await trio.sleep(60)
+        nursery.cancel_scope.cancel()
+    assert list(supervisor.recent) == []
+
+
+async def test_nothing_is_kept_for_a_channel_that_is_disabled(autojump_clock: MockClock, services: Services) -> None:
+    sites = Sites("shop")
+    sites.down = {"shop"}
+    async with engine_on(sites.network) as engine:
+        hook = await add_channel(engine, enabled=False, reminderEvery=3_600_000)
+        await engine.add(http("shop", notifications={"channels": [hook]}))
+        await trio.sleep(1.5 * HOUR)
+        assert await engine.channels.deliveries(hook) == (0, [])
+        await engine.channels.update(hook, {"enabled": True})
+        await trio.sleep(30)
+        assert services.events() == [("shop", "reminder")], "it goes on with what holds now"
+        sites.down = set()
+        await trio.sleep(60)
+        assert services.events() == [("shop", "reminder"), ("shop", "up")]
 
 
 async def test_a_bug_in_one_channel_stops_no_other(autojump_clock: MockClock, services: Services) -> None:

@@ -15,9 +15,11 @@ from peekaping.engine.alerts.delivery import NewDelivery
 from peekaping.engine.engine import Engine
 from peekaping.engine.errors import Invalid, NoSuchMonitor, Stopped
 from peekaping.engine.memory import MemoryStore
+from peekaping.engine.monitor import fields_of
 from peekaping.engine.net.trace import WAIT, Trace
+from peekaping.engine.probes.http import HttpMonitor
 from peekaping.engine.probes.probe import Probe
-from peekaping.engine.records import Entry, Heartbeat, Outcome, Status
+from peekaping.engine.records import Entry, Heartbeat, Outcome, State, Status
 from peekaping.engine.schedule import until_slot_ms
 
 from .scripted import EPOCH_MS, FAILING, OK, REFUSED, ScriptedNetwork, collect, engine_on, http
@@ -143,6 +145,64 @@ async def test_a_changed_monitor_is_checked_at_once_with_its_new_definition(auto
         assert len(network.times("site")) == 1, "the old definition is checked no more"
 
 
+async def test_a_change_to_what_is_there_already_is_none(autojump_clock: MockClock) -> None:
+    network = ScriptedNetwork(site=lambda: [OK])
+    async with engine_on(network) as engine:
+        made = await engine.add(http(expectedValue=1, jsonQuery="$.load", retries=2))
+        await trio.sleep(1)
+        shown = {**fields_of(made.entry.monitor), "id": made.entry.id, "status": "up", "updatedAt": "then"}
+        for changes in ({}, {"name": "site"}, shown):
+            assert (await engine.update(made.entry.id, changes)).entry == made.entry
+        await trio.sleep(1)
+        assert len(network.times("site")) == 1, "nor is there anything to try out"
+        with pytest.raises(Invalid):
+            await engine.update(made.entry.id, {**shown, "url": "nowhere"})
+        await engine.update(made.entry.id, {"expectedValue": True})
+        monitor = engine.get(made.entry.id).entry.monitor
+        assert isinstance(monitor, HttpMonitor)
+        assert monitor.expected_value is True, "it is not 1, however equal"
+
+
+async def test_changes_of_a_failing_monitor_use_up_no_retries(autojump_clock: MockClock) -> None:
+    network = ScriptedNetwork(site=lambda: [FAILING])
+    async with engine_on(network) as engine:
+        id = (await engine.add(http(interval=60_000, retries=3, retryInterval=10_000))).entry.id
+        for n in range(6):
+            await trio.sleep(0.01)
+            await engine.update(id, {"name": f"site {n}"})
+        await trio.sleep(0.01)
+        assert len(network.times("site")) == 7, "each change is tried out at once"
+        assert engine.get(id).state == State(PENDING, None, failures=1)
+        beats = await collect(engine, 3)
+        assert [beat.status for beat in beats] == [PENDING, PENDING, DOWN]
+        assert network.times("site")[7:] == pytest.approx([10, 20, 30], abs=0.01), "retries come when they would have"
+
+
+async def test_changes_do_not_keep_a_failing_monitor_from_going_down(autojump_clock: MockClock) -> None:
+    network = ScriptedNetwork(site=lambda: [FAILING])
+    async with engine_on(network) as engine:
+        id = (await engine.add(http(interval=60_000, retries=3, retryInterval=10_000))).entry.id
+        for n in range(100):
+            if engine.get(id).state.status is DOWN:
+                break
+            await trio.sleep(3)
+            await engine.update(id, {"name": f"site {n}"})
+        assert trio.current_time() == pytest.approx(30, abs=4)
+
+
+async def test_a_change_that_helps_is_seen_at_once_and_the_next_failure_counts_anew(autojump_clock: MockClock) -> None:
+    network = ScriptedNetwork(site=lambda: [FAILING], other=lambda: [OK] if trio.current_time() < 6 else [FAILING])
+    async with engine_on(network) as engine:
+        id = (await engine.add(http(interval=5_000, retries=1, retryInterval=10_000), 1)).entry.id
+        await trio.sleep(1)
+        await engine.update(id, {"url": "http://other/"})
+        await trio.sleep(0.01)
+        assert engine.get(id).state == State(UP, UP)
+        beats = [beat for beat in await collect(engine, 4) if beat.status is not UP]
+        assert [beat.status for beat in beats[:2]] == [PENDING, DOWN]
+        assert beats[1].at - beats[0].at == pytest.approx(10_000, abs=2)
+
+
 async def test_a_wrong_change_changes_nothing(autojump_clock: MockClock) -> None:
     network = ScriptedNetwork(site=lambda: [OK])
     async with engine_on(network) as engine:
@@ -201,9 +261,13 @@ async def test_a_deleted_monitor_is_gone_and_left_alone(autojump_clock: MockCloc
         assert len(network.times("site")) == 1
 
 
-@pytest.mark.parametrize("id", ["monitor-0", "monitor-", "monitor-1x", "nonsense", "monitor-" + "9" * 40, "monitor-²"])
+@pytest.mark.parametrize(
+    "id",
+    ["monitor-0", "monitor-", "monitor-1x", "monitor-01", "monitor-+1", "nonsense", "monitor-" + "9" * 40, "monitor-²"],
+)
 async def test_an_id_that_is_none_finds_nothing(autojump_clock: MockClock, id: str) -> None:
-    async with engine_on(ScriptedNetwork()) as engine:
+    async with engine_on(ScriptedNetwork(site=lambda: [OK])) as engine:
+        assert (await engine.add(http())).entry.id == "monitor-1"
         with pytest.raises(NoSuchMonitor):
             engine.get(id)
 
@@ -288,8 +352,6 @@ async def test_uptime_and_overview_agree_with_what_happened(autojump_clock: Mock
 
 
 async def test_an_embedding_program_may_give_records(autojump_clock: MockClock) -> None:
-    from peekaping.engine.probes.http import HttpMonitor
-
     async with engine_on(ScriptedNetwork(site=lambda: [OK])) as engine:
         monitor = HttpMonitor(name="mine", url="http://site/", interval=5000)
         assert (await engine.add(monitor)).entry.monitor == monitor

@@ -123,6 +123,36 @@ def test_the_type_must_be_one_there_is(kind: object) -> None:
     assert list(errors_of({**HTTP, "type": kind})) == ["type"]
 
 
+@pytest.mark.parametrize("kind", [{}, {"type": None}, {"type": "ftp"}])
+def test_without_a_type_the_fields_of_every_type_are_judged(kind: dict[str, Any]) -> None:
+    fields = {"name": "", "interval": 1, "timeout": 500, "url": "nowhere", "colour": "red"}
+    assert set(errors_of({**kind, **fields})) == {"type", "name", "interval", "timeout"}
+    assert set(errors_of({**kind, "name": "Site"})) == {"type"}
+
+
+def test_what_does_not_go_together_is_said_with_what_is_wrong_alone() -> None:
+    fields = {
+        "name": " ",
+        "url": "nowhere",
+        "timeout": 60_001,
+        "invertKeyword": True,
+        "authMethod": "basic",
+        "colour": 1,
+    }
+    assert set(errors_of({**HTTP, **fields})) == {"name", "url", "timeout", "keyword", "basicAuthUser", "colour"}
+
+
+def test_a_field_that_breaks_its_own_rule_is_told_of_that() -> None:
+    assert errors_of({**HTTP, "timeout": 90_000_000}) == {
+        "timeout": ["Timeout must be between 100 and 86400000 milliseconds"]
+    }
+
+
+def test_what_could_not_be_read_is_not_compared() -> None:
+    assert set(errors_of({**HTTP, "interval": "a day", "timeout": 90_000})) == {"interval"}
+    assert set(errors_of({**HTTP, "authMethod": "mtls", "tlsCert": "x", "tlsKey": "********"})) == {"tlsKey"}
+
+
 def test_the_default_timeout_never_exceeds_the_interval() -> None:
     assert parse_monitor({**HTTP, "interval": 30_000}, min_interval_ms=1000).timeout_ms == 30_000
     assert parse_monitor({**HTTP, "interval": 1000}, min_interval_ms=1000).timeout_ms == 1000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from peekaping.engine.records import State, Status
 from peekaping.engine.verdict import judge, paused, resumed
@@ -36,6 +36,12 @@ def test_the_first_failures_of_a_new_monitor_use_its_retries() -> None:
 
 def test_one_good_check_forgives_all_failures() -> None:
     assert run(1, UP, DOWN, UP, DOWN) == [(UP, True), (PENDING, False), (UP, False), (PENDING, False)]
+
+
+def test_a_check_that_came_too_soon_fails_within_fewer_retries_too() -> None:
+    state, _ = judge(State(PENDING, UP, failures=3), DOWN, 3, is_early=True)
+    assert state == State(PENDING, UP, failures=3)
+    assert judge(state, DOWN, 2, is_early=True) == (State(DOWN, DOWN), True), "the retries were changed meanwhile"
 
 
 def test_an_unknown_check_neither_fails_nor_recovers_anything() -> None:
@@ -79,6 +85,18 @@ class Model(RuleBasedStateMachine):
                 self.shown = PENDING
         self.state, transition = judge(self.state, found, self.retries)
         assert transition == (self.confirmed is not before)
+
+    @precondition(lambda self: self.state.failures)
+    @rule(found=st.sampled_from([UP, DOWN]))
+    def check_sooner_than_a_retry_would(self, found: Status) -> None:
+        self.state, transition = judge(self.state, found, self.retries, is_early=True)
+        if found is UP:
+            assert transition == (self.confirmed is not UP)
+            self.known.append(UP)
+            self.confirmed = self.shown = UP
+        else:
+            assert not transition
+            self.shown = PENDING
 
     @rule()
     def pause_and_resume(self) -> None:

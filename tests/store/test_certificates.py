@@ -68,8 +68,9 @@ async def added(engine: Engine, fields: dict[str, Any]) -> tuple[str, Heartbeat]
 
 async def checked(engine: Engine, id: str, **changes: Any) -> Heartbeat:
     """Change a monitor, by default its name alone, which checks at once; gives that check."""
+    name = f"{engine.get(id).entry.monitor.name}, checked again"
     with engine.subscribe() as live, trio.fail_after(10):
-        await engine.update(id, {"name": "Shop, checked again", **changes})
+        await engine.update(id, {"name": name, **changes})
         return await check_in(live)
 
 

@@ -57,6 +57,17 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path) == f"{tmp_path} is a folder; name a file in it, such as {tmp_path / 'peekaping.db'}"
 
 
+def test_a_python_with_an_old_sqlite_is_refused_and_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 37, 2))
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.37.2")
+    said = refusal(tmp_path / "peekaping.db")
+    assert "SQLite 3.37.2" in said
+    assert "3.38 or newer" in said
+    assert files(tmp_path) == set()
+
+
 def test_what_is_not_sqlite_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("bread, milk, " * 100)

@@ -10,6 +10,7 @@ import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
 from peekaping.engine.certificate import SeenCertificate
+from peekaping.engine.engine import utc_ms
 from peekaping.engine.records import Status
 from peekaping.store.database import Database
 from peekaping.store.migrations import keep_outages, migrations
@@ -79,6 +80,22 @@ async def test_a_file_from_before_certificates_keeps_its_monitors_and_learns_the
         assert [snapshot.entry.monitor for snapshot in await store.load()] == [monitor()]
         await store.append([beat(1, NOON, certificate=certificate())])
         assert [snapshot.certificate for snapshot in await store.load()] == [SeenCertificate(certificate(), NOON)]
+
+
+async def test_the_first_workspace_is_as_old_as_the_first_user_or_new(tmp_path: Path) -> None:
+    path, before = tmp_path / "peekaping.db", utc_ms()
+    statement = "SELECT created FROM workspace WHERE id = 1"
+    await Database.open(path).close()
+    with sqlite_utils.Database(path) as db:
+        assert before <= db.execute(statement).fetchone()[0] <= utc_ms()
+        db.execute("UPDATE workspace SET created = 0")  # as it was before this step
+        for at in (NOON + 5, NOON):
+            db.execute("INSERT INTO user (email, name, password_hash, created) VALUES (?, 'x', 'x', ?)", (str(at), at))
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm008_first_workspace'")
+    for _ in range(2):
+        await Database.open(path).close()
+        with sqlite_utils.Database(path) as db:
+            assert db.execute(statement).fetchone() == (NOON,)
 
 
 async def test_the_outages_of_a_history_from_before_they_were_noted_are_found(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ async def test_what_is_told_is_stored_with_what_it_tells(store: Store) -> None:
     assert await keys(store) == ["down"]
     assert await store.channels_waiting() == [1]
     ((delivery,), next_ms) = await store.due(1, NOON, one_each=True, limit=9)
-    assert (delivery.message, delivery.created_ms, delivery.tries, next_ms) == (new("down").message, NOON, 0, None)
+    assert (delivery.message, delivery.made_ms, delivery.tries, next_ms) == (new("down").message, NOON, 0, None)
 
 
 async def test_changes_of_monitors_are_told_in_their_transactions(store: Store) -> None:
@@ -163,6 +163,7 @@ async def test_a_delivery_is_made_again_with_the_key_it_has(store: Store) -> Non
     again = await store.redeliver(1, 1, NOON + 7)
     assert again is not None
     assert (again.key, again.tries, again.state, again.due_ms) == ("a", 0, State.WAITING, NOON + 7)
+    assert again.made_ms == NOON + 7, "its day begins anew"
     assert await due(store, NOON + 7) == ["a"]
     assert await store.redeliver(2, 1, NOON) is None
     assert await store.redeliver(1, 9, NOON) is None
@@ -176,6 +177,46 @@ async def test_a_disabled_channel_gives_up_what_waits(store: Store) -> None:
     _, (delivery,) = await store.deliveries(1, offset=0, limit=9)
     assert (delivery.state, delivery.finished_ms) == (State.FAILED, NOON + 3)
     assert await store.channels_waiting() == []
+    await store.enqueue([new("b")])
+    await store.append([beat(1, NOON, Status.DOWN, transition=True)], [new("c")])
+    assert await keys(store) == ["a"], "nothing is put into it meanwhile"
+
+
+async def test_a_try_that_failed_while_its_channel_was_disabled_is_not_made_again(store: Store) -> None:
+    entry = await add_channel(store)
+    await add(store, 2)
+    await store.enqueue([new("a"), new("b", monitor=2)])
+    await store.replace_channel(replace(entry, settings=replace(entry.settings, enabled=False), updated_ms=NOON + 3))
+    await store.settle(waits(1, NOON + 5))
+    await store.settle(Tried((2,), NOON + 6, State.SENT, "200 OK"))
+    _, (b, a) = await store.deliveries(1, offset=0, limit=9)
+    assert (a.state, a.answer) == (State.FAILED, "The channel was disabled")
+    assert (b.state, b.answer) == (State.SENT, "200 OK"), "which is what came of it"
+
+
+async def test_what_waited_untried_ends_with_what_had_its_time(store: Store) -> None:
+    await add_channel(store)
+    await add_channel(store, "other")
+    await add(store, 4)
+    await store.enqueue([new("old", monitor=1), new("tried", monitor=2), new("sent again", monitor=3)])
+    await store.enqueue([new("elsewhere", channel=2), new("untried"), new("young", at=NOON + 2)])
+    await store.settle(waits(2, NOON + DAY))
+    await store.redeliver(1, 3, NOON + 9)
+    await store.settle(Tried((1,), NOON + DAY, State.FAILED, "503", untried_since_ms=NOON))
+    _, found = await store.deliveries(1, offset=0, limit=9)
+    assert {one.key: (one.state, one.tries) for one in found} == {
+        "old": (State.FAILED, 1),
+        "tried": (State.WAITING, 1),
+        "sent again": (State.WAITING, 0),
+        "untried": (State.FAILED, 0),
+        "young": (State.WAITING, 0),
+    }
+    (untried,) = (one for one in found if one.key == "untried")
+    assert (untried.answer, untried.finished_ms) == ("503", NOON + DAY)
+    assert await keys(store, 2) == ["elsewhere"]
+    assert await store.channels_waiting() == [1, 2]
+    await prune(store, NOON + DAY + DELIVERIES_KEPT_MS + 1)
+    assert await keys(store) == ["tried", "sent again", "young"], "forgotten like all that is done with"
 
 
 async def test_what_is_done_with_is_forgotten_after_a_while(store: Store) -> None:
@@ -228,6 +269,8 @@ STEPS = st.lists(
         st.tuples(st.just("enqueue"), st.integers(1, 3), st.integers(0, 20), st.integers(0, 5)),
         st.tuples(st.just("wait"), NUMBERS, st.integers(0, 20)),
         st.tuples(st.just("finish"), NUMBERS),
+        st.tuples(st.just("is over"), NUMBERS, st.integers(0, 20)),
+        st.tuples(st.just("disable")),
         st.tuples(st.just("bundle"), st.lists(NUMBERS, min_size=1, max_size=4, unique=True).map(sorted)),
         st.tuples(st.just("redeliver"), NUMBERS, st.integers(0, 20)),
         st.tuples(st.just("remove"), st.integers(1, 3)),
@@ -250,7 +293,7 @@ async def _compare(path: Path, steps: list[Any]) -> None:
 
 async def _follow(store: Store, steps: list[Any]) -> list[Any]:
     """What a store shows after each step. Deliveries go by their keys: stores may leave out numbers."""
-    await add_channel(store)
+    channel = await add_channel(store)
     await add(store, 3)
     seen: list[Any] = []
     by_key: dict[str, int] = {}
@@ -262,12 +305,19 @@ async def _follow(store: Store, steps: list[Any]) -> list[Any]:
                 await store.enqueue([new(f"{number}-{key}", monitor=number, at=NOON + at)])
             case "remove":
                 await store.remove(values[0])
+            case "disable":
+                settings = replace(channel.settings, enabled=False)
+                await store.replace_channel(replace(channel, settings=settings, updated_ms=NOON + 1))
+                await store.replace_channel(channel)
             case _ if not numbers:
                 continue
             case "wait":
                 await store.settle(waits(numbers[values[0] % len(numbers)], NOON + values[1]))
             case "finish":
                 await store.settle(Tried((numbers[values[0] % len(numbers)],), NOON, State.SENT, "ok"))
+            case "is over":
+                over, since_ms = numbers[values[0] % len(numbers)], NOON + values[1]
+                await store.settle(Tried((over,), NOON, State.FAILED, "no", untried_since_ms=since_ms))
             case "bundle":
                 await store.bundle(sorted({numbers[value % len(numbers)] for value in values[0]}))
             case "redeliver":

@@ -35,33 +35,35 @@ from peekaping.engine.alerts.channels.whatsapp import Whatsapp
 from peekaping.engine.errors import Invalid
 from peekaping.engine.fields import changed_fields, parse_fields, shown_fields
 
-CHANNELS: dict[str, type[Channel]] = {
-    "email": Email,
-    "webhook": Webhook,
-    "slack": Slack,
-    "discord": Discord,
-    "telegram": Telegram,
-    "teams": Teams,
-    "mattermost": Mattermost,
-    "matrix": Matrix,
-    "ntfy": Ntfy,
-    "gotify": Gotify,
-    "pushover": Pushover,
-    "pagerduty": Pagerduty,
-    "opsgenie": Opsgenie,
-    "twilio": Twilio,
-    "google_chat": GoogleChat,
-    "grafana_oncall": GrafanaOncall,
-    "signal": Signal,
-    "pushbullet": Pushbullet,
-    "pagertree": Pagertree,
-    "wecom": Wecom,
-    "whatsapp": Whatsapp,
-    "sendgrid": Sendgrid,
-    "line": Line,
-    "apprise": Apprise,
-}
-_decoder: msgspec.json.Decoder[Channel] = msgspec.json.Decoder(Union[tuple(CHANNELS.values())])  # noqa: UP007 (computed)
+_KINDS: tuple[type[Channel], ...] = (
+    Email,
+    Webhook,
+    Slack,
+    Discord,
+    Telegram,
+    Teams,
+    Mattermost,
+    Matrix,
+    Ntfy,
+    Gotify,
+    Pushover,
+    Pagerduty,
+    Opsgenie,
+    Twilio,
+    GoogleChat,
+    GrafanaOncall,
+    Signal,
+    Pushbullet,
+    Pagertree,
+    Wecom,
+    Whatsapp,
+    Sendgrid,
+    Line,
+    Apprise,
+)
+CHANNELS = {str(kind.__struct_config__.tag): kind for kind in _KINDS}
+"""By what users call them, in the order of the documentation."""
+_decoder: msgspec.json.Decoder[Channel] = msgspec.json.Decoder(Union[_KINDS])  # noqa: UP007 (computed)
 HEADING = "Invalid notification channel"
 
 

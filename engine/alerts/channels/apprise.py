@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractAsyncContextManager
 from typing import ClassVar
 
 from peekaping.engine.alerts.channel import NotDelivered, Text
@@ -19,13 +20,17 @@ def _url_rule(text: str) -> str | None:
     return None if _URL.fullmatch(text) else "must be a URL as Apprise has them, such as mailtos://… or rocket://…"
 
 
-class Apprise(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="apprise"):
+class Apprise(Worded, frozen=True, kw_only=True, tag="apprise"):
     """Any URL of https://appriseit.com/services/. Its secrets are in it, so it is one."""
 
     url: Text
 
     secrets: ClassVar[frozenset[str]] = frozenset({"url"})
     rules: ClassVar[dict[str, Rule]] = {**Worded.rules, "url": _url_rule}
+
+    def slot(self, web: Web) -> AbstractAsyncContextManager[None]:
+        """See `Channel.slot`."""
+        return web.processes
 
     async def send(self, message: Message, web: Web) -> str:
         """See `Channel.send`."""

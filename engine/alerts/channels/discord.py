@@ -6,23 +6,21 @@ from typing import ClassVar
 
 import httpx
 
-from peekaping.engine.alerts.channel import OptionalText, url_rule
+from peekaping.engine.alerts.channel import OptionalText
 from peekaping.engine.alerts.message import Message
 from peekaping.engine.alerts.web import Web
-from peekaping.engine.alerts.worded import Url, Worded, color, named, token_rule
+from peekaping.engine.alerts.worded import IncomingWebhook, color, named, token_rule
 from peekaping.engine.fields import Rule
 from peekaping.engine.records import iso
 
 
-class Discord(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="discord"):
+class Discord(IncomingWebhook, frozen=True, kw_only=True, tag="discord"):
     """One channel of one server, or a thread in it."""
 
-    url: Url
     username: OptionalText = None
     thread_id: OptionalText = None
 
-    secrets: ClassVar[frozenset[str]] = frozenset({"url"})
-    rules: ClassVar[dict[str, Rule]] = {**Worded.rules, "url": url_rule, "thread_id": token_rule}
+    rules: ClassVar[dict[str, Rule]] = {**IncomingWebhook.rules, "thread_id": token_rule}
 
     async def send(self, message: Message, web: Web) -> str:
         """See `Channel.send`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -46,7 +47,7 @@ def to_rule(addresses: tuple[str, ...]) -> str | None:
     return addresses_rule(addresses) if addresses else "must name at least one address"
 
 
-class Email(Channel, frozen=True, kw_only=True, gc=False, rename="camel", tag="email"):
+class Email(Channel, frozen=True, kw_only=True, tag="email"):
     """One mail for each message, to all addresses at once."""
 
     host: Host
@@ -82,6 +83,10 @@ class Email(Channel, frozen=True, kw_only=True, gc=False, rename="camel", tag="e
             missing = "username" if self.username is None else "password"
             return {missing: [f"{missing.capitalize()} is required: there is no login with half of one"]}
         return {}
+
+    def slot(self, web: Web) -> AbstractAsyncContextManager[None]:
+        """See `Channel.slot`."""
+        return web.threads
 
     async def send(self, message: Message, web: Web) -> str:
         """See `Channel.send`."""

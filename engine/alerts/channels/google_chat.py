@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from peekaping.engine.alerts.channel import url_rule
 from peekaping.engine.alerts.message import Message
 from peekaping.engine.alerts.web import Web
-from peekaping.engine.alerts.worded import Url, Worded
-from peekaping.engine.fields import Rule
+from peekaping.engine.alerts.worded import IncomingWebhook
 
 
-class GoogleChat(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="google_chat"):
+class GoogleChat(IncomingWebhook, frozen=True, kw_only=True, tag="google_chat"):
     """One space."""
-
-    url: Url
-
-    secrets: ClassVar[frozenset[str]] = frozenset({"url"})
-    rules: ClassVar[dict[str, Rule]] = {**Worded.rules, "url": url_rule}
 
     async def send(self, message: Message, web: Web) -> str:
         """See `Channel.send`."""

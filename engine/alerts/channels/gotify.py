@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from msgspec import Meta
-
-from peekaping.engine.alerts.channel import Text
+from peekaping.engine.alerts.channel import OptionalNumber, Text
 from peekaping.engine.alerts.message import Message, Severity
 from peekaping.engine.alerts.web import Web
 from peekaping.engine.alerts.worded import Url, Worded, below, service_rule, token_rule
 from peekaping.engine.fields import Rule, between
 
 
-class Gotify(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="gotify"):
+class Gotify(Worded, frozen=True, kw_only=True, tag="gotify"):
     """One application on one server."""
 
     url: Url
     token: Text
-    priority: Annotated[int | None, Meta(description="a whole number")] = None
+    priority: OptionalNumber = None
 
     secrets: ClassVar[frozenset[str]] = frozenset({"token"})
     rules: ClassVar[dict[str, Rule]] = {

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from peekaping.engine.alerts.channel import url_rule
 from peekaping.engine.alerts.message import Event, Message
 from peekaping.engine.alerts.web import Web
-from peekaping.engine.alerts.worded import Url, Worded
-from peekaping.engine.fields import Rule
+from peekaping.engine.alerts.worded import IncomingWebhook
 
 
-class GrafanaOncall(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="grafana_oncall"):
+class GrafanaOncall(IncomingWebhook, frozen=True, kw_only=True, tag="grafana_oncall"):
     """One integration. A recovery resolves what the failure opened."""
 
-    url: Url
-
     groups: ClassVar[bool] = False
-    secrets: ClassVar[frozenset[str]] = frozenset({"url"})
-    rules: ClassVar[dict[str, Rule]] = {**Worded.rules, "url": url_rule}
 
     async def send(self, message: Message, web: Web) -> str:
         """See `Channel.send`."""

@@ -11,7 +11,7 @@ from peekaping.engine.alerts.worded import Url, Worded, below, service_rule, tok
 from peekaping.engine.fields import Rule
 
 
-class Line(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="line"):
+class Line(Worded, frozen=True, kw_only=True, tag="line"):
     """One user, group or room."""
 
     url: Url = "https://api.line.me"

@@ -11,7 +11,7 @@ from peekaping.engine.alerts.worded import Url, Worded, below, service_rule, tok
 from peekaping.engine.fields import Rule
 
 
-class Matrix(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="matrix"):
+class Matrix(Worded, frozen=True, kw_only=True, tag="matrix"):
     """One room. `url` is the homeserver."""
 
     url: Url

@@ -7,20 +7,18 @@ from typing import ClassVar
 from peekaping.engine.alerts.channel import OptionalText, url_rule
 from peekaping.engine.alerts.message import Message
 from peekaping.engine.alerts.web import Web
-from peekaping.engine.alerts.worded import Url, Worded, color, named
+from peekaping.engine.alerts.worded import IncomingWebhook, color, named
 from peekaping.engine.fields import Rule
 
 
-class Mattermost(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="mattermost"):
+class Mattermost(IncomingWebhook, frozen=True, kw_only=True, tag="mattermost"):
     """One channel of one team."""
 
-    url: Url
     username: OptionalText = None
     icon_url: OptionalText = None
     channel: OptionalText = None
 
-    secrets: ClassVar[frozenset[str]] = frozenset({"url"})
-    rules: ClassVar[dict[str, Rule]] = {**Worded.rules, "url": url_rule, "icon_url": url_rule}
+    rules: ClassVar[dict[str, Rule]] = {**IncomingWebhook.rules, "icon_url": url_rule}
 
     async def send(self, message: Message, web: Web) -> str:
         """See `Channel.send`."""

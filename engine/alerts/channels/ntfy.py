@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from msgspec import Meta
-
-from peekaping.engine.alerts.channel import OptionalText, Text
+from peekaping.engine.alerts.channel import OptionalNumber, OptionalText, Text
 from peekaping.engine.alerts.message import Message, Severity
 from peekaping.engine.alerts.web import Web
 from peekaping.engine.alerts.worded import Texts, Url, Worded, named, service_rule, token_rule
@@ -14,7 +12,7 @@ from peekaping.engine.fields import Errors, Rule, between
 from peekaping.engine.probes.http_rules import password_rule, user_rule
 
 
-class Ntfy(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="ntfy"):
+class Ntfy(Worded, frozen=True, kw_only=True, tag="ntfy"):
     """One topic."""
 
     url: Url = "https://ntfy.sh"
@@ -22,7 +20,7 @@ class Ntfy(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="ntf
     token: OptionalText = None
     username: OptionalText = None
     password: OptionalText = None
-    priority: Annotated[int | None, Meta(description="a whole number")] = None
+    priority: OptionalNumber = None
     tags: Texts = ()
 
     secrets: ClassVar[frozenset[str]] = frozenset({"token", "password"})

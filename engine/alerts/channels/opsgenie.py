@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from msgspec import Meta
-
-from peekaping.engine.alerts.channel import Text
+from peekaping.engine.alerts.channel import OptionalNumber, Text
 from peekaping.engine.alerts.message import Event, Message, Severity
 from peekaping.engine.alerts.web import Web
 from peekaping.engine.alerts.worded import Url, Worded, below, service_rule, token_rule
@@ -15,12 +13,12 @@ from peekaping.engine.fields import Rule, between
 _PRIORITIES = {Severity.CRITICAL: 1, Severity.WARNING: 3, Severity.INFO: 5}
 
 
-class Opsgenie(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="opsgenie"):
+class Opsgenie(Worded, frozen=True, kw_only=True, tag="opsgenie"):
     """One integration. A recovery closes what the failure opened; in the EU `url` is another."""
 
     url: Url = "https://api.opsgenie.com"
     api_key: Text
-    priority: Annotated[int | None, Meta(description="a whole number")] = None
+    priority: OptionalNumber = None
 
     groups: ClassVar[bool] = False
     secrets: ClassVar[frozenset[str]] = frozenset({"apiKey"})

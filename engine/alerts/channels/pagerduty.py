@@ -12,7 +12,7 @@ from peekaping.engine.fields import Rule
 from peekaping.engine.records import iso
 
 
-class Pagerduty(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="pagerduty"):
+class Pagerduty(Worded, frozen=True, kw_only=True, tag="pagerduty"):
     """One service's integration. A recovery resolves what the failure triggered."""
 
     url: Url = "https://events.pagerduty.com"

@@ -6,26 +6,21 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from peekaping.engine.alerts.channel import url_rule
 from peekaping.engine.alerts.message import Event, Message
 from peekaping.engine.alerts.web import Web
-from peekaping.engine.alerts.worded import Url, Worded
-from peekaping.engine.fields import Rule
+from peekaping.engine.alerts.worded import IncomingWebhook
 
 URGENCIES = "silent, low, medium, high, critical"
 
 
-class Pagertree(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="pagertree"):
+class Pagertree(IncomingWebhook, frozen=True, kw_only=True, tag="pagertree"):
     """One integration. A recovery resolves what the failure opened."""
 
-    url: Url
     urgency: Annotated[
         Literal["silent", "low", "medium", "high", "critical"], Meta(description=f"one of: {URGENCIES}")
     ] = "medium"
 
     groups: ClassVar[bool] = False
-    secrets: ClassVar[frozenset[str]] = frozenset({"url"})
-    rules: ClassVar[dict[str, Rule]] = {**Worded.rules, "url": url_rule}
 
     async def send(self, message: Message, web: Web) -> str:
         """See `Channel.send`."""

@@ -11,7 +11,7 @@ from peekaping.engine.alerts.worded import Url, Worded, below, named, service_ru
 from peekaping.engine.fields import Rule
 
 
-class Pushbullet(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="pushbullet"):
+class Pushbullet(Worded, frozen=True, kw_only=True, tag="pushbullet"):
     """All devices of an account, one of them, or a channel."""
 
     url: Url = "https://api.pushbullet.com"

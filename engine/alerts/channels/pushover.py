@@ -11,12 +11,13 @@ from peekaping.engine.alerts.message import Message
 from peekaping.engine.alerts.web import Web
 from peekaping.engine.alerts.worded import Url, Worded, below, named, service_rule, token_rule
 from peekaping.engine.fields import Rule, between
+from peekaping.engine.probes.shared import WholeNumber
 
 EMERGENCY = 2
 """Repeated every `retry` seconds until somebody acknowledges, for `expire` seconds."""
 
 
-class Pushover(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="pushover"):
+class Pushover(Worded, frozen=True, kw_only=True, tag="pushover"):
     """A user or a group, by an application."""
 
     url: Url = "https://api.pushover.net"
@@ -24,7 +25,7 @@ class Pushover(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag=
     token: Text
     device: OptionalText = None
     sound: OptionalText = None
-    priority: Annotated[int, Meta(description="a whole number")] = 0
+    priority: WholeNumber = 0
     ttl: Annotated[int | None, Meta(description="a whole number of seconds")] = None
 
     secrets: ClassVar[frozenset[str]] = frozenset({"userKey", "token"})

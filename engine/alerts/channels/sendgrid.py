@@ -16,7 +16,7 @@ from peekaping.engine.alerts.worded import Url, Worded, below, service_rule, tok
 from peekaping.engine.fields import Rule
 
 
-class Sendgrid(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="sendgrid"):
+class Sendgrid(Worded, frozen=True, kw_only=True, tag="sendgrid"):
     """One mail for each message, to all addresses at once."""
 
     url: Url = "https://api.sendgrid.com"

@@ -15,7 +15,7 @@ def _recipients_rule(recipients: tuple[str, ...]) -> str | None:
     return None if 0 < len(recipients) <= 100 else "must name 1 to 100 recipients"
 
 
-class Signal(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="signal"):
+class Signal(Worded, frozen=True, kw_only=True, tag="signal"):
     """People or groups. `url` is the server."""
 
     url: Url

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from peekaping.engine.alerts.channel import OptionalText, url_rule
+from peekaping.engine.alerts.channel import OptionalText
 from peekaping.engine.alerts.message import Message
 from peekaping.engine.alerts.web import Web
-from peekaping.engine.alerts.worded import Url, Worded, color, named
-from peekaping.engine.fields import Rule
+from peekaping.engine.alerts.worded import IncomingWebhook, color, named
 
 
-class Slack(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="slack"):
+class Slack(IncomingWebhook, frozen=True, kw_only=True, tag="slack"):
     """One channel of one workspace."""
 
-    url: Url
     username: OptionalText = None
     icon_emoji: OptionalText = None
     channel: OptionalText = None
-
-    secrets: ClassVar[frozenset[str]] = frozenset({"url"})
-    rules: ClassVar[dict[str, Rule]] = {**Worded.rules, "url": url_rule}
 
     async def send(self, message: Message, web: Web) -> str:
         """See `Channel.send`."""

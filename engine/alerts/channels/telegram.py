@@ -6,20 +6,20 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from peekaping.engine.alerts.channel import Flag, NotDelivered, Text
+from peekaping.engine.alerts.channel import Flag, NotDelivered, OptionalNumber, Text
 from peekaping.engine.alerts.message import Message
 from peekaping.engine.alerts.web import Web
 from peekaping.engine.alerts.worded import Url, Worded, below, named, service_rule, token_rule
 from peekaping.engine.fields import Rule
 
 
-class Telegram(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="telegram"):
+class Telegram(Worded, frozen=True, kw_only=True, tag="telegram"):
     """One chat, or a topic in it. `url` is the Bot API server."""
 
     url: Url = "https://api.telegram.org"
     bot_token: Text
-    chat_id: Annotated[str, Meta(description="a text")]
-    message_thread_id: Annotated[int | None, Meta(description="a whole number")] = None
+    chat_id: Text
+    message_thread_id: OptionalNumber = None
     parse_mode: Annotated[Literal["HTML", "MarkdownV2"] | None, Meta(description="HTML or MarkdownV2")] = None
     silent: Flag = False
     protect_content: Flag = False

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import msgspec
-from msgspec import Meta
 
 from peekaping.engine.alerts.channel import OptionalText, Text
 from peekaping.engine.alerts.message import Message
@@ -14,14 +13,14 @@ from peekaping.engine.alerts.worded import Url, Worded, below, service_rule, tok
 from peekaping.engine.fields import Rule, text_up_to
 
 
-class Twilio(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="twilio"):
+class Twilio(Worded, frozen=True, kw_only=True, tag="twilio"):
     """One telephone number. With `apiKey` the token is that key's secret."""
 
     url: Url = "https://api.twilio.com"
     account_sid: Text
     auth_token: Text
     api_key: OptionalText = None
-    from_: Annotated[str, Meta(description="a text")] = msgspec.field(name="from")
+    from_: Text = msgspec.field(name="from")
     to: Text
 
     labels: ClassVar[dict[str, str]] = {**Worded.labels, "from_": "From"}

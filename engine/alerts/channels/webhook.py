@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from peekaping.engine.alerts.channel import Channel, OptionalText, url_rule
-from peekaping.engine.alerts.message import Event, HeartbeatFacts, Message
+from peekaping.engine.alerts.message import Event, Message, shown_facts
 from peekaping.engine.alerts.web import Web
 from peekaping.engine.fields import Rule, text_up_to
 from peekaping.engine.probes.http_rules import headers_rule
@@ -29,7 +29,7 @@ def _events_rule(events: tuple[Event, ...]) -> str | None:
     return None if events else "must name at least one event"
 
 
-class Webhook(Channel, frozen=True, kw_only=True, gc=False, rename="camel", tag="webhook"):
+class Webhook(Channel, frozen=True, kw_only=True, tag="webhook"):
     """Any program that takes a POST."""
 
     url: Annotated[str, Meta(description="a URL")]
@@ -72,23 +72,7 @@ def signature(body: bytes, secret: str) -> str:
 
 def payload(message: Message) -> dict[str, Any]:
     """The body as the API reference has it; only a certificate's event has more."""
-    data: dict[str, Any] = {"monitor": message.monitor, "heartbeat": _heartbeat(message.heartbeat)}
-    if message.certificate is not None:
-        data["certificate"] = {
-            "subject": message.certificate.subject,
-            "issuer": message.certificate.issuer,
-            "notAfter": iso(message.certificate.not_after_ms),
-            "daysLeft": message.certificate.days_left(message.at),
-        }
+    data = shown_facts(message)
+    if data["certificate"] is None:
+        del data["certificate"]
     return {"event": message.event, "timestamp": iso(message.at), "data": data}
-
-
-def _heartbeat(heartbeat: HeartbeatFacts | None) -> dict[str, Any] | None:
-    if heartbeat is None:
-        return None
-    return {
-        "status": heartbeat.status,
-        "message": heartbeat.message,
-        "responseTime": heartbeat.response_ms,
-        "timestamp": iso(heartbeat.at),
-    }

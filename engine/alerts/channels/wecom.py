@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import httpx
 
-from peekaping.engine.alerts.channel import NotDelivered, url_rule
+from peekaping.engine.alerts.channel import NotDelivered
 from peekaping.engine.alerts.message import Message
 from peekaping.engine.alerts.web import Web, said
-from peekaping.engine.alerts.worded import Url, Worded
-from peekaping.engine.fields import Rule
+from peekaping.engine.alerts.worded import IncomingWebhook
 
 
-class Wecom(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="wecom"):
+class Wecom(IncomingWebhook, frozen=True, kw_only=True, tag="wecom"):
     """One group."""
-
-    url: Url
-
-    secrets: ClassVar[frozenset[str]] = frozenset({"url"})
-    rules: ClassVar[dict[str, Rule]] = {**Worded.rules, "url": url_rule}
 
     async def send(self, message: Message, web: Web) -> str:
         """See `Channel.send`."""

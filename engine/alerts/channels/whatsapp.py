@@ -16,7 +16,7 @@ def _number_rule(text: str) -> str | None:
     return None if re.fullmatch(r"\+?[0-9 ()-]{5,30}", text) else "must be a telephone number with its country code"
 
 
-class Whatsapp(Worded, frozen=True, kw_only=True, gc=False, rename="camel", tag="whatsapp"):
+class Whatsapp(Worded, frozen=True, kw_only=True, tag="whatsapp"):
     """One telephone number. `url` is the server."""
 
     url: Url

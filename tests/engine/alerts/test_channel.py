@@ -20,7 +20,7 @@ from peekaping.engine.alerts.message import Message
 from peekaping.engine.alerts.web import Web
 from peekaping.engine.errors import Invalid
 
-from .service import LOOPBACK_ALLOWED, down
+from .service import LOOPBACK_ALLOWED, Answer, down, service
 from .test_services import CONFIGS
 
 SECRET = "s3cret-Value-0123"
@@ -119,6 +119,23 @@ async def test_an_error_does_not_tell_a_secret() -> None:
         with pytest.raises(NotDelivered) as failure:
             await deliver(Echo(url=f"https://host/hook/{SECRET}"), down(), web)
     assert failure.value.text == f"no luck with {MASK} by {MASK} at host"
+
+
+@pytest.mark.parametrize("status", [200, 503])
+@pytest.mark.parametrize("between", ["-", " ", "\n \n"])
+async def test_an_answer_that_is_cut_shows_no_half_of_a_secret(status: int, between: str) -> None:
+    secret = "s3cret  Value 0123"
+    async with service(Answer(status, between.join([secret] * 300).encode())) as receiver:
+        channel = parse_channel("webhook", {"url": receiver.url, "headers": {"Cookie": secret}})
+        async with Web(LOOPBACK_ALLOWED) as web:
+            try:
+                text = await deliver(channel, down(), web)
+            except NotDelivered as failure:
+                text = failure.text
+    assert text.startswith((f"200 OK: {MASK}", f"The service answered 503 Service Unavailable: {MASK}"))
+    assert "s3c" not in text
+    assert len(text) < 600
+    assert "\n" not in text
 
 
 async def test_a_bug_in_a_kind_is_a_failure_that_is_tried_again() -> None:

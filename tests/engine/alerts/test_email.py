@@ -224,6 +224,15 @@ async def test_who_is_refused_is_told_and_the_others_get_it_once() -> None:
     assert mailbox.recipients == [["ops@example.com"]]
 
 
+async def test_what_a_server_repeats_of_the_password_is_not_shown_by_halves() -> None:
+    mailbox = Mailbox()
+    mailbox.refusals = {"ops@example.com": "550 " + " ".join([LOGIN["password"]] * 60)}
+    with mail_server(mailbox, auth_require_tls=False) as port:
+        with pytest.raises(NotDelivered, match=r"recipients: 550 \*{8} \*") as failure:
+            await send(port, {**PLAIN, **LOGIN})
+    assert "app" not in failure.value.text
+
+
 @pytest.mark.parametrize(("answer", "retry"), [("550 no such user", False), ("450 come again", True)])
 async def test_a_mail_that_nobody_gets_is_not_delivered(answer: str, retry: bool) -> None:
     mailbox = Mailbox()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from liquid import Environment
 
 from peekaping.engine.alerts.message import Event, compose, grouped
 from peekaping.engine.alerts.templates import preview, template_rule, worded
@@ -42,6 +43,16 @@ def test_each_of_many_messages_can_be_told() -> None:
     )
 
 
+def test_a_rich_list_of_the_most_messages_is_within_the_limits() -> None:
+    many = grouped([down(key=f"k{n}", number=n + 1, name=f"site {n}") for n in range(80)], key="k", at=AT)
+    row = (
+        "{% if item.status == 'DOWN' %}{{ item.status_icon }}{% else %}-{% endif %} {{ item.name | escape | truncate: 40 }} "
+        "({{ item.monitor.url | default: 'none' }}): {{ item.msg | strip | capitalize }} at {{ item.time | date: '%H:%M' }}\n"
+    )
+    shown = preview("{% for item in items %}" + row + "{% endfor %}", many)
+    assert shown.splitlines()[-1] == "🔴 site 49 (https://example.com): Connection timeout at 10:30"
+
+
 def test_a_certificate_can_be_told() -> None:
     certificate = Certificate("CN=x", "CN=CA", ("x",), 0, AT + 7 * 86_400_000, "f", "1")
     message = compose(Event.CERTIFICATE, key="k", at=AT, entry=entry(), certificate=certificate)
@@ -57,8 +68,14 @@ def test_a_certificate_can_be_told() -> None:
         ("{% render '/etc/passwd' %}", "is no Liquid template: unexpected tag 'render'"),
         ("{% for i in (1..1000000000) reversed %}x{% endfor %}", "ranges such as (1..5) are not allowed"),
         ("{% if true %}{% assign x = (1..1000000000) | join %}{% endif %}", "ranges such as (1..5) are not allowed"),
-        ("x" * 10_001, "must have at most 10000 characters"),
+        ("x" * 5001, "must have at most 5000 characters"),
         ("{% if a %}" * 500, "is no Liquid template"),
+        ("{% for x in items %}" + "{{ no }}" * 500 + "{% endfor %}", "there is too much in it, or in its loops"),
+        (
+            "{% for x in items %}{% if x %}" + "{% assign a = 1 %}" * 200 + "{% endif %}{% endfor %}",
+            "there is too much in it, or in its loops",
+        ),
+        ("{% tablerow x in items %}" + "{% if a == b %}{% endif %}" * 100 + "{% endtablerow %}", "in its loops"),
     ],
 )
 def test_a_template_that_cannot_be_is_refused(template: str, why: str) -> None:
@@ -76,8 +93,40 @@ HARMFUL = [
     "{% assign n = 99 %}" + "{% assign n = n | times: n %}" * 60,
     "{% assign a = 'a,a,a,a,a,a,a,a,a,a' | split: ',' %}" + "{% assign a = a | concat: a %}" * 60,
     "{% assign a = 'a,a,a,a,a,a,a,a,a,a' | split: ',' %}" + "{% for x in a %}" * 6 + "x" + "{% endfor %}" * 6,
-    "{% assign a = 'a,a,a,a,a,a,a,a,a,a' | split: ',' %}{% for x in a %}{{ msg | truncate: 5000 }}" + "x" * 5000 + "{% endfor %}",
+    "{% assign a = 'a,a,a,a,a,a,a,a,a,a' | split: ',' %}{% for x in a %}{{ msg | truncate: 5000 }}" + "x" * 4500 + "{% endfor %}",
 ]  # fmt: skip
+
+
+MANY = "{% assign many = '" + "a," * 1000 + "' | split: ',' %}{% assign ten = 'a,a,a,a,a,a,a,a,a,a' | split: ',' %}"
+ARGUMENTS = ["", ": many", ": 'a'", ": 'a', many", ": 'a', 'b'", ": x => x"]
+
+
+@pytest.mark.parametrize("name", sorted(set(Environment().filters) - {"uniq"}))
+def test_no_filter_is_free(name: str) -> None:
+    """Each takes of the budget what it is given, however it is to be called."""
+    whys = []
+    for arguments in ARGUMENTS:
+        use = f"{{% assign x = many | {name}{arguments} %}}" * 10
+        template = f"{MANY}{{% for one in ten %}}{use}{{% endfor %}}"
+        if template_rule(template) is None:  # it may be called so
+            with pytest.raises(Invalid) as refused:
+                preview(template, down())
+            whys += refused.value.errors["template"]
+    assert "Template cannot be rendered: the filters have too much to do" in whys
+
+
+@pytest.mark.parametrize("use", ["{{ many | uniq }}", "{{ msg | split: '' | uniq | join }}"])
+def test_what_compares_each_piece_with_all_is_not_there(use: str) -> None:
+    with pytest.raises(Invalid, match="unknown filter 'uniq'"):
+        preview(MANY + use, down())
+    assert "unknown filter 'uniq'" in worded(MANY + use, down(), "Website Monitor is down")
+
+
+def test_pieces_are_weighed_not_the_lists_alone() -> None:
+    assign = "{% assign parts = '" + "x" * 4000 + "," * 400 + "' | split: ',' %}"
+    assert preview(assign + "{{ parts | join | size }}", down()) == "4400"
+    with pytest.raises(Invalid, match="too much to do"):
+        preview(assign + "{% assign x = parts | join: parts %}", down())
 
 
 @pytest.mark.parametrize("template", HARMFUL)
@@ -89,7 +138,7 @@ def test_no_template_takes_the_server_down(template: str) -> None:
 
 def test_a_budget_is_for_one_rendering() -> None:
     for _ in range(300):  # each takes more than a hundredth of it
-        assert len(preview("{% assign s = '" + "x" * 5000 + "' %}{{ s | append: 'y' }}", down())) == 5001
+        assert len(preview("{% assign s = '" + "x" * 4000 + "' %}{{ s | append: 'y' }}", down())) == 4001
 
 
 def test_an_alert_is_told_even_where_its_template_fails() -> None:

@@ -1,0 +1,33 @@
+"""/, for who opens the server in a browser: what this is, and what to do first. And the icon that browsers ask for.
+
+It says the same to everybody. Which status pages are published is for those to tell who publish them.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from quart import Response, request
+from quart_trio import QuartTrio
+
+from peekaping.api.describe import OPEN, described
+from peekaping.api.pages import page
+
+ICON = """\
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="4" fill="#17692f"/>\
+<path d="M2 9h3l2-5 2 8 2-3h3" fill="none" stroke="#fff" stroke-width="1.5" stroke-linejoin="round"/></svg>
+"""
+
+
+def install(app: QuartTrio) -> None:
+    """Serve the page and the icon."""
+
+    @app.get("/")
+    @described("Show where to start", needs=OPEN, answers={200: "text/html"})
+    async def home() -> Response:
+        return page("home.html", version=version("peekaping"), here=request.host_url.rstrip("/"))
+
+    @app.get("/favicon.ico")
+    @described("Show the icon", needs=OPEN, answers={200: "image/svg+xml"})
+    async def icon() -> Response:
+        return Response(ICON, content_type="image/svg+xml")
