@@ -1,8 +1,7 @@
 """One request and its answer, between Hypercorn's protocols and the app: ASGI's `receive` and `send`.
 
 An answer waits a moment for the rest of the request's body: closing a connection with unread data resets it, and the client
-would see that in place of the 413 or 401 it was sent. And what has been answered is not cancelled by the protocol's word that it
-is over, which comes while the connection is made ready for the next request.
+would see that in place of the 413 or 401 it was sent.
 """
 
 from __future__ import annotations
@@ -44,7 +43,6 @@ class Exchange:
         self._put, self._messages = trio.open_memory_channel[Message](MOST_WAITING)
         self._received = trio.Event()
         """The whole request is there, or the client is not."""
-        self._answered = False
         self._scope = trio.CancelScope()
 
     async def run(self, app: App, scope: Any) -> None:
@@ -64,8 +62,7 @@ class Exchange:
         kind = message["type"]
         if kind == "http.disconnect":
             self._received.set()
-            if not self._answered:
-                self._scope.cancel()
+            self._scope.cancel()  # it comes after the answer as well, when nothing is awaited any more
             return
         if kind == "http.request" and not message["more_body"]:
             self._received.set()
@@ -90,17 +87,13 @@ class Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        match message["type"]:
-            case "http.response.start":
-                if not self._received.is_set():
-                    with trio.move_on_after(REST_OF_BODY_WITHIN_S):
-                        await self._received.wait()
-                await self._send_head(message)
-            case "http.response.body" if not message.get("more_body", False):
-                self._answered = True
-                await self._send(message)
-            case _:
-                await self._send(message)
+        if message["type"] != "http.response.start":
+            await self._send(message)
+            return
+        if not self._received.is_set():
+            with trio.move_on_after(REST_OF_BODY_WITHIN_S):
+                await self._received.wait()
+        await self._send_head(message)
 
 
 class HttpConnection(TrioASGIHTTPConnection):

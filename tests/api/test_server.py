@@ -15,6 +15,8 @@ import msgspec
 import pytest
 import trio
 import trio.testing
+from h2.connection import H2Connection
+from h2.events import DataReceived, StreamEnded
 from quart import Request, Response
 
 from peekaping.api import connection, live, server
@@ -169,6 +171,44 @@ async def test_a_client_that_goes_cancels_its_request(api: Api, port: int, monke
         await asked.wait()
     with trio.fail_after(5):
         await gone.wait()
+
+
+async def test_over_http2_a_request_is_taken_back_and_the_next_is_answered(
+    api: Api, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, gone = trio.Event(), trio.Event()
+
+    async def slow(workspace: int) -> Any:
+        asked.set()
+        try:
+            await trio.sleep_forever()
+        finally:
+            gone.set()
+
+    def request(path: str) -> int:
+        stream: int = http2.get_next_available_stream_id()
+        fields = {":method": "GET", ":scheme": "http", ":authority": "x", ":path": path, "x-api-key": api.token or ""}
+        http2.send_headers(stream, list(fields.items()), end_stream=True)
+        return stream
+
+    monkeypatch.setattr(api.engine, "overview", slow)
+    http2 = H2Connection()
+    http2.initiate_connection()
+    async with await trio.open_tcp_stream("127.0.0.1", port) as client:
+        taken_back = request("/api/v1/stats/overview")
+        await client.send_all(http2.data_to_send())
+        await asked.wait()
+        http2.reset_stream(taken_back)
+        wanted = request("/api/v1/monitors")
+        await client.send_all(http2.data_to_send())
+        seen: list[Any] = []
+        with trio.fail_after(5):
+            await gone.wait()
+            while not any(isinstance(event, StreamEnded) for event in seen):
+                seen += http2.receive_data(await client.receive_some())
+                await client.send_all(http2.data_to_send())
+    body = b"".join(event.data for event in seen if isinstance(event, DataReceived) and event.stream_id == wanted)
+    assert msgspec.json.decode(body)["monitors"] == []
 
 
 async def test_a_client_that_takes_too_long_for_an_answer_is_cut_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,6 +147,8 @@ async def test_a_monitors_statistics_know_at_once_of_an_outage(api: Api) -> None
         await api.call("POST", f"/push/{monitor['pushId']}", {"status": status})
         found.append((await api.call("GET", f"/monitors/{monitor['id']}/stats?period=7d")).json["outageCount"])
     assert found == [0, 1, 0, 1]  # kept since the same was true of it
+    for period in ("24h", "7d", "30d", "90d"):
+        assert (await api.call("GET", f"/monitors/{monitor['id']}/stats?period={period}")).json["period"] == period
 
 
 @pytest.mark.usefixtures("kept_long")
