@@ -29,7 +29,8 @@ from peekaping.api.errors import ApiError, translate
 from peekaping.api.exchange import WebApp
 from peekaping.api.settings import ApiSettings
 from peekaping.api.shapes import reply
-from peekaping.engine.engine import Engine, utc_ms
+from peekaping.engine.clock import utc_ms
+from peekaping.engine.engine import Engine
 from peekaping.engine.errors import EngineError
 from peekaping.store.database import Database
 from peekaping.store.incidents import Incidents

@@ -21,7 +21,7 @@ from peekaping.api.errors import Unauthorized
 from peekaping.api.identity import Endings, Identity
 from peekaping.api.passwords import hash_password, make_password
 from peekaping.api.settings import ApiSettings
-from peekaping.engine.engine import utc_ms
+from peekaping.engine.clock import utc_ms
 from peekaping.store.accounts import Accounts, Role, Rotation, User
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,9 @@ from quart_trio import QuartTrio
 
 from peekaping.api.describe import OPEN, described
 from peekaping.api.shapes import Count, Milliseconds, reply
-from peekaping.engine.engine import Engine, EngineStatistics
+from peekaping.engine.engine import Engine
 from peekaping.engine.kept import Kept
+from peekaping.engine.reading import EngineStatistics
 
 
 class HealthShape(TypedDict):

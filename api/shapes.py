@@ -14,7 +14,8 @@ from quart import Response
 
 from peekaping.engine.accounting import Bucket
 from peekaping.engine.certificate import SeenCertificate
-from peekaping.engine.engine import Overview, utc_ms
+from peekaping.engine.clock import utc_ms
+from peekaping.engine.reading import Overview
 from peekaping.engine.records import Heartbeat, Status, iso
 from peekaping.engine.sketch import percentile
 from peekaping.store.accounts import User

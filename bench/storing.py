@@ -17,7 +17,8 @@ import trio
 
 from bench.server import http_monitors, make_database, size_of
 from peekaping.engine.accounting import DAY, HOUR
-from peekaping.engine.engine import Engine, utc_ms
+from peekaping.engine.clock import utc_ms
+from peekaping.engine.engine import Engine
 from peekaping.engine.records import Heartbeat, Status
 from peekaping.store.database import Database
 from peekaping.store.sqlite import SqliteStore

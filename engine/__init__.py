@@ -3,6 +3,7 @@
 Imports go one way, api -> store -> engine; inside this folder from the top of this list to its end:
 
     engine       the assembly: nurseries, channels, what an embedding program calls
+    reading      the calls that only ask
     director     the actor that adds, changes, pauses, resumes and deletes monitors
     actor        one monitor: sleep until due, probe, judge, hand out the heartbeat
     outlets      the three bounded channels and what each does when it is full
@@ -13,6 +14,7 @@ Imports go one way, api -> store -> engine; inside this folder from the top of t
     probes/      one file for each kind of monitor, and the registry
     net/         names, the egress guard, connecting, TLS
     alerts/      who is told what: the outbox, the dispatcher, one file for each kind of channel
+    kept, rwlock, clock   answers kept for a moment, a lock that readers share, the wall clock
     memory       a store that keeps all in memory
     ports        what the engine needs of storage
     schedule, verdict, accounting, outages, report, sketch   the rules: functions over values, no clock, no socket

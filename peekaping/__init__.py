@@ -9,7 +9,7 @@ from peekaping.aio import AsyncPeekapingClient
 from peekaping.calls import ApiError, ClientError, Unreachable
 from peekaping.client import PeekapingClient
 from peekaping.engine.accounting import Bucket
-from peekaping.engine.engine import Engine, EngineStatistics, Overview
+from peekaping.engine.engine import Engine
 from peekaping.engine.errors import (
     EngineError,
     Escalated,
@@ -31,6 +31,7 @@ from peekaping.engine.probes.push import PushMonitor
 from peekaping.engine.probes.tcp import TcpMonitor
 from peekaping.engine.probes.tls import TlsMonitor
 from peekaping.engine.probes.websocket import WebsocketMonitor
+from peekaping.engine.reading import EngineStatistics, Overview
 from peekaping.engine.records import Entry, Heartbeat, Phases, Snapshot, State, Status
 from peekaping.engine.report import Report
 

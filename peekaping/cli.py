@@ -16,7 +16,7 @@ from peekaping import server
 from peekaping.api.auth import DEFAULT_EMAIL
 from peekaping.api.passwords import hash_password, make_password
 from peekaping.api.server import CannotListen, listen
-from peekaping.engine.engine import utc_ms
+from peekaping.engine.clock import utc_ms
 from peekaping.engine.errors import Escalated
 from peekaping.engine.ports import StoreFailed
 from peekaping.settings import Settings, checked, email, option, options, password

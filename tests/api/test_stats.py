@@ -11,7 +11,7 @@ import trio
 
 from peekaping.engine import kept
 from peekaping.engine.accounting import Bucket
-from peekaping.engine.engine import EngineStatistics
+from peekaping.engine.reading import EngineStatistics
 from peekaping.engine.records import Outcome, Status, iso
 from tests.api.support import Api, assert_refused
 

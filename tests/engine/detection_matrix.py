@@ -19,7 +19,8 @@ import dns.rcode
 import trio
 import trustme
 
-from peekaping.engine.engine import Engine, EngineStatistics
+from peekaping.engine.engine import Engine
+from peekaping.engine.reading import EngineStatistics
 from peekaping.engine.records import Heartbeat, Status
 
 from .http2_target import data, frame, head, http2

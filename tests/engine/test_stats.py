@@ -10,10 +10,11 @@ from trio.testing import MockClock
 
 from peekaping.engine import kept, stats
 from peekaping.engine.accounting import DAY, HOUR, MINUTE, Bucket, Tally
-from peekaping.engine.engine import Engine, Overview
+from peekaping.engine.engine import Engine
 from peekaping.engine.memory import MemoryStore
 from peekaping.engine.outlets import Outlet
 from peekaping.engine.probes.push import PushMonitor
+from peekaping.engine.reading import Overview
 from peekaping.engine.records import Heartbeat, Status
 from peekaping.engine.stats import Stats
 

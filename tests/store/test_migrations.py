@@ -10,7 +10,7 @@ import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
 from peekaping.engine.certificate import SeenCertificate
-from peekaping.engine.engine import utc_ms
+from peekaping.engine.clock import utc_ms
 from peekaping.engine.records import Status
 from peekaping.store.database import Database
 from peekaping.store.migrations import keep_outages, migrations
