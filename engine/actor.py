@@ -31,6 +31,8 @@ MOST_WAITING_PUSHES = 100
 """More than this many pushes at once for one monitor are refused: its actor takes them in microseconds."""
 STARVED_S = 0.2
 """A timeout that is delivered this late was not the target's: our own loop stood still."""
+STARVED_SHARE = 0.1
+"""Nor one of a check during which it stood still for so much of the time, though never so long at once."""
 
 
 class Counters:
@@ -172,7 +174,7 @@ class Runtime:
                 counters.late_ms[min(1000, int((woken - due) * 1000))] += 1
                 is_early = self.state.failures > 0 and woken < self._failed_due + retry_s
                 # Not since it was due: a check that ended after the next was due is followed by it at once.
-                outcome = await _probe_within(timeout_s, probe, counters, woken_late_s=woken - max(due, now))
+                outcome = await _probe_within(timeout_s, probe, services, woken_late_s=woken - max(due, now))
                 self.conclude(outcome, is_early=is_early)
                 now = trio.current_time()
                 if self.state.failures:
@@ -212,8 +214,9 @@ class Runtime:
             expected += monitor.retry_interval_ms / 1000 if self.state.failures else interval_s
 
 
-async def _probe_within(timeout_s: float, probe: Probe, counters: Counters, woken_late_s: float = 0.0) -> Outcome:
+async def _probe_within(timeout_s: float, probe: Probe, services: Services, woken_late_s: float = 0.0) -> Outcome:
     """Run a probe under one deadline. A timeout is the target's failure, a bug or starvation of ours never is."""
+    counters, behind_before_s = services.counters, services.timekeeper.behind_s
     counters.checks += 1
     trace = Trace()
     deadline = trace.started + timeout_s
@@ -231,6 +234,9 @@ async def _probe_within(timeout_s: float, probe: Probe, counters: Counters, woke
     if woken_late_s > STARVED_S:  # our loop is behind, so the answer may lie there unseen
         counters.faults += 1
         return _starved(f"the check was woken {woken_late_s:.1f} s late")
+    if (behind_s := services.timekeeper.behind_s - behind_before_s) > max(STARVED_S, STARVED_SHARE * timeout_s):
+        counters.faults += 1
+        return _starved(f"it stood still for {behind_s:.1f} s of the {timeout_s:g} s")
     if trace.phase == JUDGE:  # the answer was there in time
         counters.faults += 1
         return _starved(f"time was up while {doing}")

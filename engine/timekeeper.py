@@ -18,6 +18,8 @@ import trio
 from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
 
 QUANTUM_S = 0.002
+STANDSTILL_S = 0.05
+"""A wake-up that comes so late tells of an event loop that has more to do than it can; a healthy one is 25 ms late at most."""
 
 _Sleep = list[Any]
 """`[due, order, task]`; the task is None when it sleeps no more."""
@@ -32,6 +34,8 @@ class Timekeeper:
         self._order = count()  # first come, first woken; and tasks do not compare
         self._until_next = trio.CancelScope()
         self._not_before = float("-inf")
+        self.behind_s = 0.0
+        """For how long the event loop has stood still so far, in sum."""
 
     async def run(self) -> None:
         """Wake each sleeper when it is due, until cancelled."""
@@ -47,6 +51,8 @@ class Timekeeper:
             with trio.CancelScope(deadline=deadline) as self._until_next:
                 await wait_task_rescheduled(rouse)
             now = trio.current_time()
+            if (late_s := now - self._until_next.deadline) > STANDSTILL_S:
+                self.behind_s += late_s
             self._not_before = now + QUANTUM_S
             while sleepers and sleepers[0][0] <= now:
                 sleeper: Task | None = heappop(sleepers)[2]

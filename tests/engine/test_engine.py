@@ -10,19 +10,21 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from peekaping.engine.actor import Counters, _probe_within
+from peekaping.engine.actor import Counters, Services, _probe_within
 from peekaping.engine.alerts.delivery import NewDelivery
 from peekaping.engine.engine import Engine
 from peekaping.engine.errors import Invalid, NoSuchMonitor, Stopped
 from peekaping.engine.memory import MemoryStore
 from peekaping.engine.monitor import fields_of
 from peekaping.engine.net.trace import WAIT, Trace
+from peekaping.engine.outlets import Outlets
 from peekaping.engine.probes.http import HttpMonitor
 from peekaping.engine.probes.probe import Probe
 from peekaping.engine.records import Entry, Heartbeat, Outcome, State, Status
 from peekaping.engine.schedule import until_slot_ms
+from peekaping.engine.timekeeper import Alarm, Timekeeper
 
-from .scripted import EPOCH_MS, FAILING, OK, REFUSED, ScriptedNetwork, collect, engine_on, http
+from .scripted import EPOCH_MS, FAILING, OK, REFUSED, ScriptedNetwork, collect, engine_on, http, virtual_utc_ms
 
 UP, DOWN, PENDING, UNKNOWN, PAUSED = Status.UP, Status.DOWN, Status.PENDING, Status.UNKNOWN, Status.PAUSED
 DAY_S = 86_400
@@ -422,17 +424,45 @@ async def test_a_renamed_monitor_is_checked_while_its_name_is_stored(autojump_cl
         assert network.times("new")
 
 
-async def test_a_timeout_of_a_check_that_was_woken_late_is_our_own(autojump_clock: MockClock) -> None:
-    class Hanging(Probe):
-        async def __call__(self, trace: Trace) -> Outcome:
-            trace.enter(WAIT)
-            await trio.sleep_forever()
-            raise AssertionError("unreached")
+class Hanging(Probe):
+    async def __call__(self, trace: Trace) -> Outcome:
+        trace.enter(WAIT)
+        await trio.sleep_forever()
+        raise AssertionError("unreached")
 
-    counters = Counters()
-    assert (await _probe_within(1, Hanging(), counters, woken_late_s=0.1)).status is DOWN
-    outcome = await _probe_within(1, Hanging(), counters, woken_late_s=0.3)
-    assert (outcome.status, outcome.reason, counters.faults) == (UNKNOWN, "starved", 1)
+
+def services() -> Services:
+    return Services(ScriptedNetwork(), Timekeeper(), Outlets(), Counters(), virtual_utc_ms)
+
+
+async def test_a_timeout_of_a_check_that_was_woken_late_is_our_own(autojump_clock: MockClock) -> None:
+    given = services()
+    assert (await _probe_within(1, Hanging(), given, woken_late_s=0.1)).status is DOWN
+    outcome = await _probe_within(1, Hanging(), given, woken_late_s=0.3)
+    assert (outcome.status, outcome.reason, given.counters.faults) == (UNKNOWN, "starved", 1)
+
+
+@pytest.mark.parametrize(("standstill_s", "status"), [(0.02, DOWN), (0.15, UNKNOWN)])
+async def test_a_timeout_while_the_loop_stood_still_again_and_again_is_our_own(
+    autojump_clock: MockClock, standstill_s: float, status: Status
+) -> None:
+    given = services()
+
+    async def tick() -> None:
+        alarm = Alarm(given.timekeeper)
+        while True:
+            await alarm.sleep_until(trio.current_time() + 0.01)
+
+    async def stand_still() -> None:
+        while True:
+            await trio.sleep(0.2)
+            autojump_clock.jump(standstill_s)
+
+    async with trio.open_nursery() as nursery:
+        for task in (given.timekeeper.run, tick, stand_still):
+            nursery.start_soon(task)
+        assert (await _probe_within(1, Hanging(), given)).status is status
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_target_that_hangs_for_the_whole_interval_is_down_at_every_check(autojump_clock: MockClock) -> None:
