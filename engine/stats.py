@@ -17,7 +17,7 @@ import trio
 from peekaping.engine.accounting import MINUTE, Bucket, Tally
 from peekaping.engine.outlets import Outlet
 from peekaping.engine.ports import Store, StoreFailed
-from peekaping.engine.records import Entry, Heartbeat
+from peekaping.engine.records import Entry, Heartbeat, Status
 from peekaping.engine.rwlock import ReadersWriterLock
 
 log = logging.getLogger(__name__)
@@ -128,12 +128,13 @@ class Stats:
             await self._save(share)
 
     def _wake_up(self) -> None:
-        """After a long sleep: a pause would count all of it, with a minute to store for each."""
+        """After a long sleep: a pause, which holds for ever, would count all of it, with a minute to store for each."""
         before, self._awake_at = self._awake_at, self._utc_ms()
         if self._awake_at - before > LONGEST_NAP_MS:
             for tally in self._tallies.values():
-                self._keep(tally.advance(max(before, tally.since)))
-                self._keep(tally.leap(self._awake_at))
+                if tally.counts_as is Status.PAUSED:
+                    self._keep(tally.advance(max(before, tally.since)))
+                    self._keep(tally.leap(self._awake_at))
 
     def _take(self, heartbeat: Heartbeat) -> None:
         tally = self._tallies.get(heartbeat.monitor)

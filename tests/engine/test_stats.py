@@ -18,7 +18,7 @@ from peekaping.engine.reading import Overview
 from peekaping.engine.records import Heartbeat, Status
 from peekaping.engine.stats import Stats
 
-from .scripted import EPOCH_MS, OK, ScriptedNetwork, engine_on, http, virtual_utc_ms
+from .scripted import EPOCH_MS, FAILING, OK, ScriptedNetwork, engine_on, http, virtual_utc_ms
 
 YEAR = 365 * DAY
 EPOCH = EPOCH_MS - EPOCH_MS % MINUTE
@@ -101,6 +101,22 @@ async def test_a_pause_does_not_count_the_time_that_a_clock_jumps_over(autojump_
         await engine.resume(entry.id)
         await trio.sleep(60)
         assert (await engine.totals_of(entry.id, HOUR)).up > 0
+
+
+async def test_checks_made_while_the_store_hung_count_when_they_were_made(autojump_clock: MockClock) -> None:
+    class Hanging(MemoryStore):
+        async def roll_up(self, buckets: Sequence[Bucket]) -> None:
+            if 100 < trio.current_time() < 500:
+                await trio.sleep(400)
+            await super().roll_up(buckets)
+
+    network = ScriptedNetwork(site=lambda: [OK] if trio.current_time() < 300 else [FAILING])
+    async with engine_on(network, Hanging()) as engine:
+        id = (await engine.add(http("site", interval=10_000))).entry.id
+        await trio.sleep(700)
+        total = await engine.totals_of(id, DAY)
+    assert total.up == pytest.approx(300_000, abs=10_000)
+    assert total.down == pytest.approx(400_000, abs=10_000)
 
 
 async def test_a_push_speaks_until_the_next_is_overdue_and_no_longer(autojump_clock: MockClock) -> None:
