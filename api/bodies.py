@@ -70,6 +70,16 @@ def query(kind: type[T]) -> T:
     return _convert(kind, request.args, "Invalid query", errors=_unknown(kind, request.args), strict=False)
 
 
+def no_query() -> None:
+    """Refuse every query value, for a route that has none.
+
+    Raises:
+      ApiError: 422.
+    """
+    if request.query_string and (names := request.args):
+        raise ApiError(422, "Invalid query", details={name: ["Unknown field"] for name in names})
+
+
 def _unknown(kind: type[msgspec.Struct], data: Mapping[str, Any]) -> dict[str, list[str]]:
     return {name: ["Unknown field"] for name in data if name not in _fields(kind)}
 

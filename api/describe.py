@@ -68,7 +68,8 @@ def described(
       answers: by status what goes out: a Struct or TypedDict (or list, union, ... of them), None for no body, or a media type
         such as "text/csv" for what is no JSON.
       errors: the statuses of refusals beyond those that follow from the rest: 401 and 403 unless open, 404 where the path has a
-        parameter, 400, 408, 413 and 422 for a body, 422 for a query, 429, 500 and 503 for all.
+        parameter, 400, 408, 413 and 422 for a body, 422 for a query and, unless open, for one that the route does not have, 429,
+        500 and 503 for all.
     """
     for answer in answers.values():
         if isinstance(answer, str) and "/" not in answer:

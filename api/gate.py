@@ -15,6 +15,7 @@ from quart_trio import QuartTrio
 from werkzeug.datastructures import Headers
 
 from peekaping.api.auditor import Auditor
+from peekaping.api.bodies import no_query
 from peekaping.api.describe import OPEN, OPERATOR, READ, description_of
 from peekaping.api.errors import Unauthorized, too_many
 from peekaping.api.identity import LOOKING, Identity, refusal
@@ -83,6 +84,8 @@ def install(
             action = f"{request.method} {rule.removeprefix(PREFIX)}"
             target = request.path.removeprefix(PREFIX)[:LONGEST_TARGET]
             g.audit_entry = await auditor.begin(identity, g.address, action, target, now_ms)
+        if description is not None and description.query is None:
+            no_query()
 
     async def leave(response: Response) -> Response:
         headers = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]

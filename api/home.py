@@ -25,7 +25,9 @@ def install(app: QuartTrio) -> None:
     @app.get("/")
     @described("Show where to start", needs=OPEN, answers={200: "text/html"})
     async def home() -> Response:
-        return page("home.html", version=version("peekaping"), here=request.host_url.rstrip("/"))
+        # As the browser has it: a proxy in front of us may have ended TLS. Whoever makes the header up fools nobody else.
+        scheme = "https" if request.headers.get("X-Forwarded-Proto") == "https" else request.scheme
+        return page("home.html", version=version("peekaping"), here=f"{scheme}://{request.host}")
 
     @app.get("/favicon.ico")
     @described("Show the icon", needs=OPEN, answers={200: "image/svg+xml"})

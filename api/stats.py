@@ -38,10 +38,6 @@ MOST_KEPT = 100
 """Answers of 20 kB, as a rule."""
 
 
-class Nothing(Struct):
-    """The overview is of all there is."""
-
-
 class Asked(Struct):
     period: Literal["24h", "7d", "30d", "90d"] = "24h"
 
@@ -75,9 +71,8 @@ def routes(engine: Engine) -> Blueprint:
     kept: Kept[object, bytes] = Kept(MOST_KEPT)
 
     @blueprint.get("/stats/overview")
-    @described("Show the overview", needs=READ, query=Nothing, answers={200: OverviewShape})
+    @described("Show the overview", needs=READ, answers={200: OverviewShape})
     async def overview() -> Response:
-        query(Nothing)
         return reply(overview_shape(await engine.overview(gate.identity().workspace)))
 
     @blueprint.get("/monitors/<id>/stats")

@@ -87,9 +87,12 @@ class Outlets:
         self.hub = Outlet(HUB_CAPACITY)
         self.hub_is_open = False
         """Whether anybody listens; the hub is not woken for nobody."""
+        self.changes = 0
+        """How often a monitor came to show another status."""
 
     def offer(self, heartbeat: Heartbeat) -> None:
         """Hand out one heartbeat; never blocks."""
+        self.changes += heartbeat.status is not heartbeat.previous
         self.writer.offer(heartbeat)
         self.stats.offer(heartbeat)
         if self.hub_is_open:

@@ -242,8 +242,8 @@ class Reading:
         return kept[1]
 
     def _by_status(self, workspace: int | None = None) -> dict[Status, int]:
-        """Counted anew when anything was heard of any monitor, or there are others."""
-        heard = (self._services.outlets.stats.offered, *self._which_there_are(workspace))
+        """Counted anew when a monitor came to show another status, or there are others."""
+        heard = (self._services.outlets.changes, *self._which_there_are(workspace))
         kept = self._counted.get(workspace)
         if kept is None or kept[0] != heard:
             counts = Counter([runtime.state.status for runtime in self._director.runtimes(workspace)])

@@ -206,6 +206,17 @@ async def test_everybody_gets_what_the_policy_gives_them(world: World, who: str)
     assert wrong == []
 
 
+async def test_a_query_value_that_a_route_does_not_know_is_refused_not_passed_over(world: World) -> None:
+    wrong = []
+    for route in world.routes():
+        if route.needs is not OPEN and route.method == "GET":
+            path = f"{world.path(route.rule)}?colour=blue"
+            answer = await world.api.call(route.method, path, prefix="")
+            if answer.status != 422 or answer.json["error"]["details"]["colour"] != ["Unknown field"]:
+                wrong.append(f"{route} answered {answer.status}: {answer.json}")
+    assert wrong == []
+
+
 async def test_another_workspaces_things_are_not_there_for_its_administrator(world: World) -> None:
     wrong = []
     for route in world.routes():

@@ -41,6 +41,8 @@ async def test_it_loads_nothing_and_lists_no_status_page(api: Api) -> None:
 async def test_what_it_shows_is_of_the_address_it_was_asked_at(api: Api) -> None:
     text, _ = await home(api, Host="monitor.example.com:9000")
     assert "API=http://monitor.example.com:9000/api/v1" in text
+    text, _ = await home(api, Host="monitor.example.com", **{"X-Forwarded-Proto": "https"})
+    assert "API=https://monitor.example.com/api/v1" in text
 
 
 @pytest.mark.parametrize("host", ['"><script>alert(1)</script>', "a b", ""])

@@ -98,6 +98,7 @@ def test_what_is_understood_is_kept(fields: dict[str, Any]) -> None:
         ({"authMethod": "mtls", "tlsCert": CHAIN}, ["tlsKey"]),
         ({"authMethod": "mtls", "tlsCert": CHAIN, "tlsKey": OTHER_KEY}, ["tlsCert"]),
         ({"authMethod": "mtls", "tlsCert": "nonsense", "tlsKey": KEY}, ["tlsCert"]),
+        ({"authMethod": "mtls", "tlsCert": CHAIN, "tlsKey": KEY, "tlsCa": "nonsense"}, ["tlsCa"]),
         ({"tlsCa": "nonsense"}, ["tlsCa"]),
         ({"tlsCa": ""}, ["tlsCa"]),
         ({"tlsCa": "né"}, ["tlsCa"]),
