@@ -67,7 +67,7 @@ class Writer:
     async def _commit(self) -> None:
         self._outlet.bell = trio.Event()
         self._unsaved += self._outlet.drain(LARGEST_BATCH - len(self._unsaved))
-        plan = self._alerting.plan(self._unsaved)
+        plan = await self._alerting.plan(self._unsaved)
         wait = COMMIT_EVERY_S
         while True:
             try:

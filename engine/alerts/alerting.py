@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import trio
 from msgspec.structs import replace
 
 from peekaping.engine.alerts.delivery import ChannelEntry, NewDelivery
@@ -21,6 +22,9 @@ from peekaping.engine.records import Entry, Heartbeat, Status, number_in
 
 if TYPE_CHECKING:
     from peekaping.engine.actor import Runtime
+
+CHUNK = 100
+"""Messages made between two checkpoints, a few milliseconds: when much goes down at once, checks are in time all the same."""
 
 
 class Plan(NamedTuple):
@@ -48,12 +52,17 @@ class Alerting:
 
     # For the writer
 
-    def plan(self, heartbeats: Iterable[Heartbeat]) -> Plan:
+    async def plan(self, heartbeats: Iterable[Heartbeat]) -> Plan:
         """What is to be told of a batch. It changes nothing: a batch that could not be stored is asked about again."""
-        plan = Plan([], {})
+        plan, done = Plan([], {}), 0
         hear_all = any(entry.channel.wants(Event.HEARTBEAT) for entry in self._channels.values())
         for beat in heartbeats:
-            if not (beat.transition or hear_all) or beat.monitor not in self._runtimes:
+            if not (beat.transition or hear_all):
+                continue
+            done += 1
+            if done % CHUNK == 0:
+                await trio.lowlevel.checkpoint()
+            if beat.monitor not in self._runtimes:
                 continue
             entry = self._runtimes[beat.monitor].entry
             if hear_all and _was_pushed(entry.monitor, beat):
@@ -183,9 +192,12 @@ class Alerting:
     def _about(
         self, event: Event, entry: Entry, beat: Heartbeat, down_since: int | None = None
     ) -> Iterator[NewDelivery]:
+        channels = list(self._attached(entry))
+        if not channels:
+            return
         key = f"{entry.id}:{event}:{beat.at}"
         message = compose(event, key=key, at=beat.at, entry=entry, heartbeat=_storable(beat), down_since=down_since)
-        yield from _addressed(self._attached(entry), message, entry.number)
+        yield from _addressed(channels, message, entry.number)
 
     def _attached(self, entry: Entry) -> Iterator[ChannelEntry]:
         """The channels that a monitor tells."""

@@ -7,13 +7,14 @@ import trio
 from msgspec.structs import replace
 from trio.testing import MockClock
 
+from peekaping.engine.alerts.alerting import CHUNK, Alerting
 from peekaping.engine.alerts.channel import Channel, NotDelivered
 from peekaping.engine.alerts.delivery import State
 from peekaping.engine.alerts.message import Message, Severity
 from peekaping.engine.errors import Invalid, NameTaken, NoSuchChannel
 from peekaping.engine.memory import MemoryStore
 from peekaping.engine.ports import StoreFailed
-from peekaping.engine.records import Status
+from peekaping.engine.records import Heartbeat, Status
 
 from .alert_services import ABOUT_MONITORS, SLACK, WEBHOOK, Services, Sites, add_channel, add_sites, services
 from .scripted import EPOCH_MS, engine_on, http
@@ -244,6 +245,23 @@ async def test_a_store_that_fails_delays_an_alert_and_repeats_none(
         store.fails = False
         await trio.sleep(30)
     assert services.events() == [("shop", "down")]
+
+
+async def test_however_much_goes_down_at_once_others_have_their_turns() -> None:
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    down = [Heartbeat(number, EPOCH_MS, Status.DOWN, "Refused", transition=True) for number in range(50 * CHUNK)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(take_turns)
+        await Alerting({}, {}, {}, lambda channels: None).plan(down)
+        nursery.cancel_scope.cancel()
+    assert turns > 40
 
 
 async def test_a_removed_channel_is_told_nothing_and_named_by_no_monitor(
