@@ -41,12 +41,13 @@ lock: $(VENV)/ready ## resolve the dependencies anew: names, versions and hashes
 	CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe \
 		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --extra dev --output-file requirements.lock pyproject.toml
 
-# The tests probe a real nginx; everything else they need comes from the lock file.
+# The tests probe a real nginx and open the pages in a real browser; everything else they need comes from the lock file.
 system:
-	@command -v nginx >/dev/null || ls /usr/sbin/nginx >/dev/null 2>&1 || { \
+	@ls /usr/sbin/nginx /usr/bin/chromium /usr/bin/chromedriver >/dev/null 2>&1 || { \
 		sudo=$$( [ "$$(id -u)" = 0 ] || echo sudo ); \
-		echo "installing nginx, which the tests probe"; \
-		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends nginx-light >/dev/null; }
+		echo "installing nginx and chromium for the tests"; \
+		$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends nginx-light chromium chromium-driver >/dev/null; }
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -10,6 +10,7 @@ Imports go one way, api -> store -> engine; inside this folder from the top of t
     monitors, heartbeats, stats, health, live   the routes; live is the WebSocket
     status_pages, incidents, export   more of them
     public_page  what the public sees, and keeping it
+    day_bars     its drawings
     home         where to start, for who opens the server in a browser
     incident_rules, references   what an incident may be; monitors that bodies name
     reference    the OpenAPI document, and the page that shows it

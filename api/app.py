@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import trio
-from quart import Response
+from quart import Response, has_request_context, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
@@ -27,6 +27,7 @@ from peekaping.api import (
 )
 from peekaping.api.errors import ApiError, translate
 from peekaping.api.exchange import WebApp
+from peekaping.api.pages import page
 from peekaping.api.settings import ApiSettings
 from peekaping.api.shapes import reply
 from peekaping.engine.clock import utc_ms
@@ -88,8 +89,18 @@ async def create_app(
 
 async def _answer(error: Exception) -> Response:
     refusal = translate(error)
-    response = reply({"error": refusal.shape()}, refusal.status)
+    if _is_for_people():
+        response = page("refusal.html", refusal.status, code=refusal.status, message=refusal.message)
+    else:
+        response = reply({"error": refusal.shape()}, refusal.status)
     response.headers.update(refusal.headers)
     # It holds the frames that hold the request, its body and itself: a cycle, which only the collector could undo.
     error.__traceback__ = error.__cause__ = error.__context__ = None
     return response
+
+
+def _is_for_people() -> bool:
+    """Whether a browser asked for a page."""
+    if not has_request_context() or request.path.startswith("/api/"):
+        return False
+    return "text/html" in request.headers.get("Accept", "")

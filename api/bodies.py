@@ -113,7 +113,7 @@ def wanted(hint: Any) -> str | None:
     for part in get_args(hint):
         if isinstance(part, Meta) and part.description:
             return part.description
-    if choices := _choices(hint):
+    if choices := list(filter(None, _choices(hint))):  # a query may also leave a value empty
         return f"one of: {', '.join(choices)}"
     if get_origin(hint) in (Union, UnionType):
         return next(filter(None, map(wanted, get_args(hint))), None)

@@ -202,7 +202,8 @@ def _structs(body: Any) -> Iterator[type[msgspec.Struct]]:
 
 
 def _tag(operation: Operation) -> str:
-    return operation.path.removeprefix("/api/v1").split("/")[1] or "home"
+    path = operation.path.removeprefix("/api/v1")
+    return path.split("/")[1] if path != operation.path or path == "/health" else "pages"
 
 
 def _camel(name: str) -> str:

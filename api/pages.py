@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from quart import Response
 
@@ -14,6 +15,8 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+_environment.filters["json"] = lambda value: msgspec.json.encode(value).decode()  # to be read, not to be run
 
 # What a page may load is decided by its policy, not by our care: the styles in it, the icon of this server, and nothing else.
 POLICY = (

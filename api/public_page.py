@@ -4,7 +4,7 @@ A page that is shown on a bad day is asked for a thousand times a second, so wha
 
 - the page itself and its incidents: until a page, an incident or the set of monitors changes (`StatusPages.revision`), at
   most `KEPT_MS`, because old incidents leave it by and by;
-- the uptime figures: for `KEPT_MS`, because they change with every millisecond;
+- the uptime figures and the days that people are shown: for `KEPT_MS`, because they change with every millisecond;
 - what the monitors show now: it is in memory, and is compared each time.
 
 One request at a time makes a page anew, the others wait for it. At most `MOST_KEPT` pages are kept, the last that were asked for.
@@ -14,15 +14,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import NamedTuple, TypedDict
 
 import msgspec
 import trio
+from markupsafe import Markup
 from quart import Response
 from quart_trio import QuartTrio
 
 from peekaping.api import pages
+from peekaping.api.day_bars import day_bars
 from peekaping.api.describe import OPEN, described
 from peekaping.api.errors import ApiError
 from peekaping.api.incident_rules import IncidentStatus
@@ -30,6 +33,7 @@ from peekaping.api.incidents import UpdateShape, title_of, updates_shape
 from peekaping.api.references import snapshot_of
 from peekaping.api.shapes import Milliseconds, Time, Uptime
 from peekaping.engine.accounting import DAY, Bucket
+from peekaping.engine.alerts.message import span
 from peekaping.engine.engine import Engine
 from peekaping.engine.records import Status, iso, monitor_id
 from peekaping.store.incidents import Incident, Incidents
@@ -37,7 +41,8 @@ from peekaping.store.status_pages import StatusPage, StatusPages
 
 KEPT_MS = 60_000
 MOST_KEPT = 200
-INCIDENTS_SHOWN_MS = 30 * DAY
+DAYS_SHOWN = 30
+INCIDENTS_SHOWN_MS = DAYS_SHOWN * DAY
 MOST_INCIDENTS = 50
 
 
@@ -88,6 +93,8 @@ class _Kept:
         self.seen: list[_Seen] = []
         self.shape: PublicPageShape | None = None
         self.body = b""
+        self.bars: dict[str, Markup] = {}
+        self.bars_ms = 0
         self.html: str | None = None
 
 
@@ -113,8 +120,21 @@ class PublicPages:
         """The page for people; raises as `json`."""
         kept = await self._up_to_date(slug)
         async with kept.lock:
+            if kept.bars_ms != kept.figures_ms:
+                ids = [monitor_id(seen.number) for seen in kept.seen]
+                days = await self._engine.days(ids, DAYS_SHOWN)
+                kept.bars = await trio.to_thread.run_sync(lambda: {id: day_bars(of_one) for id, of_one in days.items()})
+                kept.bars_ms, kept.html = kept.figures_ms, None
             if kept.html is None:  # in a thread: a page of 500 monitors takes longer than a hundred checks
-                kept.html = await trio.to_thread.run_sync(partial(pages.filled, "status.html", page=kept.shape))
+                bars = [kept.bars.get(monitor_id(seen.number), "") for seen in kept.seen]
+                shown = {
+                    "page": kept.shape,
+                    "bars": bars,
+                    "days": DAYS_SHOWN,
+                    "now": iso(self._utc_ms()),
+                    "lasted": _lasted,
+                }
+                kept.html = await trio.to_thread.run_sync(partial(pages.filled, "status.html", **shown))
             return kept.html
 
     async def _up_to_date(self, slug: str) -> _Kept:
@@ -184,6 +204,11 @@ def install(app: QuartTrio, public: PublicPages) -> None:
     @described("Show a status page to people", needs=OPEN, answers={200: "text/html"})
     async def status_page(slug: str) -> Response:
         return pages.shown(await public.html(slug))
+
+
+def _lasted(incident: PublicIncidentShape) -> str:
+    ends = [datetime.fromisoformat(at) for at in (incident["startTime"], incident["endTime"]) if at is not None]
+    return span(round((ends[-1] - ends[0]).total_seconds() * 1000))
 
 
 def _monitor_shape(monitor: _Seen, figures: list[Bucket]) -> PublicMonitorShape:

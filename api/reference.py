@@ -10,6 +10,7 @@ from quart import Response
 from quart_trio import QuartTrio
 
 from peekaping.api.describe import OPEN, described
+from peekaping.api.errors import CODES
 from peekaping.api.openapi import document
 from peekaping.api.pages import filled, shown
 
@@ -50,7 +51,7 @@ def install(app: QuartTrio) -> None:
 
 def _texts(app: QuartTrio) -> Texts:
     made = document(app)
-    return Texts(msgspec.json.encode(made), filled("reference.html", document=made, groups=_by_tag(made)))
+    return Texts(msgspec.json.encode(made), filled("reference.html", document=made, groups=_by_tag(made), codes=CODES))
 
 
 def _by_tag(made: dict[str, Any]) -> dict[str, list[tuple[str, str, Any]]]:

@@ -10,7 +10,7 @@ from operator import attrgetter
 import msgspec
 import trio
 
-from peekaping.engine.accounting import HOUR, MINUTE, SPANS, Bucket
+from peekaping.engine.accounting import DAY, HOUR, MINUTE, SPANS, Bucket
 from peekaping.engine.alerts.delivery import NewDelivery
 from peekaping.engine.alerts.memory import MemoryAlerts
 from peekaping.engine.certificate import SeenCertificate
@@ -197,6 +197,15 @@ class MemoryStore(MemoryAlerts):
     async def sums(self, numbers: Sequence[int], span: int, *, from_ms: int, to_ms: int) -> list[Bucket]:
         await trio.lowlevel.checkpoint()
         return [self._sum(number, span, from_ms, to_ms) for number in numbers]
+
+    async def days(self, numbers: Sequence[int], *, from_ms: int, to_ms: int) -> list[Bucket]:
+        await trio.lowlevel.checkpoint()
+        return [
+            self._sum(number, DAY, start, start + 1)
+            for number in numbers
+            for start in self._histories.get(number, _History()).buckets[DAY]
+            if from_ms <= start < to_ms
+        ]
 
     def _sum(self, number: int, span: int, from_ms: int, to_ms: int) -> Bucket:
         total = Bucket(monitor=number, start=from_ms)

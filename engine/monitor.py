@@ -98,7 +98,7 @@ def _interval_rule(min_interval_ms: int) -> Rule:
     def rule(value: int) -> str | None:
         if value < min_interval_ms:
             least = f"{min_interval_ms / 1000:g} seconds" if min_interval_ms != 1000 else "1 second"
-            return f"must be at least {least}"
+            return f"must be at least {least}{'' if value >= 1000 else '; it is given in milliseconds'}"
         return None if value <= 366 * DAY_MS else "must be at most 366 days"
 
     return rule

@@ -103,6 +103,9 @@ class Store(AlertStore, Protocol):
         """For each of these monitors, in this order, its buckets of that time added up (`start` from_ms), without extremes and
         sketch."""
 
+    async def days(self, numbers: Sequence[int], *, from_ms: int, to_ms: int) -> list[Bucket]:
+        """The days of these monitors that start within [from_ms, to_ms), in any order, without extremes and sketch."""
+
     async def outages(self, number: int, *, from_ms: int, to_ms: int, limit: int) -> tuple[int, list[Outage]]:
         """How many outages a monitor had that lasted into [from_ms, to_ms), and the newest `limit` of them, newest first.
 

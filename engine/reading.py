@@ -184,6 +184,19 @@ class Reading:
                     total.add_counts(bucket)
         return found
 
+    async def days(self, ids: Iterable[str], count: int) -> dict[str, list[Bucket]]:
+        """The last `count` days (of UTC) of several monitors, oldest first, today's as far as it has come, without extremes and
+        percentiles. Of a monitor that is not there (any more) nothing is known."""
+        numbers = {number: id for id in ids if (number := monitor_number(id)) is not None}
+        now = self._services.utc_ms()
+        first = now - now % DAY - (count - 1) * DAY
+        found: dict[int, list[Bucket]] = {number: [] for number in numbers}
+        async with self._stats.moving.reading():
+            stored = await self.store.days(list(numbers), from_ms=first, to_ms=now + 1)
+            for bucket in stored + self._stats.unstored(numbers):
+                found[bucket.monitor].append(bucket)
+        return {numbers[number]: series_of(number, first, DAY, now, buckets) for number, buckets in found.items()}
+
     async def overview(self, workspace: int | None = None) -> Overview:
         """All monitors together, or a workspace's. The buckets may be a moment old (`Kept`), `by_status` is as of now."""
         by_status = self._by_status(workspace)

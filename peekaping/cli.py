@@ -77,7 +77,6 @@ def serve(**values: Any) -> None:
     """Check the monitors and serve the API, until SIGTERM or Ctrl-C."""
     settings = Settings(**values)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    server.keep_files_private()
     server.raise_descriptor_limit()
     server.share_the_interpreter()
     sockets = listen(settings.host, settings.port)
@@ -158,7 +157,6 @@ def _with_accounts(path: Path, secret_key: str | None, use: Callable[[Accounts],
     """What `use` makes of the accounts in a database that is there already."""
     if not path.exists():
         raise click.ClickException(f"there is no database {path.absolute()}; start `peekaping serve`, or name its file")
-    server.keep_files_private()
 
     async def run() -> T:
         database = Database.open(path, secret_key=secret_key, alone=False)

@@ -190,8 +190,3 @@ def raise_descriptor_limit() -> None:
     """A check needs a descriptor, and the usual soft limit of 1024 is for programs that use select()."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def keep_files_private() -> None:
-    """The database holds password hashes and the key that signs tokens: only this process' user may read what it makes."""
-    os.umask(0o077)

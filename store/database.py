@@ -84,8 +84,10 @@ class Database:
             for file in (path, vault.key_file(path)):
                 if not file.exists():
                     undo.callback(file.unlink, missing_ok=True)
+            if not path.exists():  # it holds password hashes; SQLite gives the files beside it the same permissions
+                path.touch(mode=0o600)
             try:
-                writer = undo.enter_context(_connect(path, "rwc"))
+                writer = undo.enter_context(_connect(path, "rw"))
                 _check_ours(path, writer)
                 key = vault.open_vault(path, writer, secret_key)
                 key.serve(writer)

@@ -69,11 +69,12 @@ _OF_ONE = f"""
     SELECT {_COLUMNS} FROM {{table}}
     WHERE monitor = ? AND start >= ? AND start < ? AND monitor IN (SELECT number FROM monitor) ORDER BY start
 """
-_SUMS = f"""
-    SELECT monitor, {", ".join(f"sum({name})" for name in _COUNTS)} FROM {{table}}
-    WHERE monitor IN (SELECT number FROM monitor WHERE number IN (SELECT value FROM json_each(?)))
-    AND start >= ? AND start < ? GROUP BY monitor
+_OF_SEVERAL = """
+    FROM {table} WHERE monitor IN (SELECT number FROM monitor WHERE number IN (SELECT value FROM json_each(?)))
+    AND start >= ? AND start < ?
 """
+_SUMS = f"SELECT monitor, {', '.join(f'sum({name})' for name in _COUNTS)} {_OF_SEVERAL} GROUP BY monitor"
+_DAYS = f"SELECT monitor, start, {', '.join(_COUNTS)} {_OF_SEVERAL.format(table=TABLES[DAY])}"
 _TOTAL = f"""
     SELECT {", ".join(f"ifnull(sum({name}), 0)" for name in _COUNTS)} FROM total
     WHERE span = ? AND start >= ? AND start < ? AND workspace = ifnull(?, workspace)
@@ -130,6 +131,15 @@ def sums(db: Database, numbers: Sequence[int], span: int, from_ms: int, to_ms: i
     rows = db.execute(_SUMS.format(table=TABLES[span]), (_json(numbers), from_ms, to_ms))
     found = {number: dict(zip(_COUNTS, counts, strict=True)) for number, *counts in rows}
     return [Bucket(monitor=number, start=from_ms, **found.get(number, {})) for number in numbers]
+
+
+def days(db: Database, numbers: Sequence[int], from_ms: int, to_ms: int) -> list[Bucket]:
+    """The counts of each day of each of these monitors."""
+    rows = db.execute(_DAYS, (_json(numbers), from_ms, to_ms))
+    return [
+        Bucket(monitor=monitor, start=start, **dict(zip(_COUNTS, counts, strict=True)))
+        for monitor, start, *counts in rows
+    ]
 
 
 def totals(db: Database, span: int, from_ms: int, to_ms: int, workspace: int | None = None) -> Bucket:

@@ -104,6 +104,9 @@ class SqliteStore(SqliteAlerts):
     async def sums(self, numbers: Sequence[int], span: int, *, from_ms: int, to_ms: int) -> list[Bucket]:
         return await self._database.read(lambda db: rollups.sums(db, numbers, span, from_ms, to_ms))
 
+    async def days(self, numbers: Sequence[int], *, from_ms: int, to_ms: int) -> list[Bucket]:
+        return await self._database.read(lambda db: rollups.days(db, numbers, from_ms, to_ms))
+
     async def outages(self, number: int, *, from_ms: int, to_ms: int, limit: int) -> tuple[int, list[Outage]]:
         return await self._database.read(lambda db: outages.of_one(db, number, from_ms, to_ms, limit))
 

@@ -187,17 +187,23 @@ async def test_a_web_page_says_what_is_true_of_all_together(api: Api) -> None:
         assert found is not None
         return found[1].strip()
 
+    assert await summary() == "Nothing is known to be down"
+    await pushed(api, shop, "up")
     assert await summary() == "Nothing is down"
     incident = (await api.call("POST", "/incidents", {"title": "Slow", "monitors": [shop["id"]]})).json["id"]
     assert await summary() == "No monitor is down, 1 incident is open"
     await api.call("POST", "/incidents", {"title": "Slower", "monitors": [shop["id"]]})
     assert await summary() == "No monitor is down, 2 incidents are open"
     await pushed(api, shop, "down")
-    assert await summary() == "1 of 1 down"
+    assert await summary() == "1 of 1 down: Shop"
     await pushed(api, shop, "up")
     for id in (incident, "incident-2"):
         await api.call("PATCH", f"/incidents/{id}", {"status": "resolved"})
     assert await summary() == "Nothing is down"
+    await api.call("POST", f"/monitors/{shop['id']}/pause")
+    assert await summary() == "Nothing is watched at present"
+    await api.call("PATCH", "/status-pages/shop", {"monitors": []})
+    assert await summary() == "No monitors are shown here yet"
 
 
 async def test_a_web_page_runs_and_loads_nothing_that_somebody_wrote(api: Api) -> None:

@@ -59,7 +59,7 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, *, first_user: bool = True) -> None:
+    def start(self, *, first_user: bool = True, **settings: str) -> None:
         """Start and wait until it says that it serves; the second time on the same port. `first_user`: give it one."""
         user = {"PEEKAPING_ADMIN_EMAIL": EMAIL, "PEEKAPING_ADMIN_PASSWORD": PASSWORD} if first_user else {}
         self.process = subprocess.Popen(
@@ -69,6 +69,7 @@ class Server:
                 PEEKAPING_MIN_INTERVAL_MS="100",
                 PEEKAPING_RATE_LIMIT_PER_HOUR="0",
                 PEEKAPING_RATE_LIMIT_PER_MINUTE="0",
+                **settings,
             ),
             stdout=subprocess.PIPE,
             text=True,

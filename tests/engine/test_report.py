@@ -216,6 +216,23 @@ async def test_uptimes_of_several_are_those_of_each(autojump_clock: MockClock) -
         assert (await engine.uptimes([])) == {}
 
 
+async def test_the_days_of_several_are_what_was_in_each(autojump_clock: MockClock) -> None:
+    network = ScriptedNetwork(a=lambda: [OK], b=lambda: [FAILING] if trio.current_time() < 3600 else [OK])
+    async with engine_on(network) as engine:
+        a, b = [(await engine.add(http(name, interval=60_000))).entry.id for name in "ab"]
+        await trio.sleep(DAY / 1000 + 30)
+        found = await engine.days([b, a, "monitor-77", "nonsense"], 3)
+        today = trio.current_time()
+    assert list(found) == [b, a, "monitor-77"]
+    for id, days in found.items():
+        midnight = EPOCH_MS + round(today * 1000) - (EPOCH_MS + round(today * 1000)) % DAY
+        assert [day.start for day in days] == [midnight - 2 * DAY, midnight - DAY, midnight], id
+    assert [day.uptime for day in found[a]] == [None, 100, 100]
+    assert [day.down > 0 for day in found[b]] == [False, True, False]
+    assert sum(day.up + day.down for day in found[b]) == pytest.approx(DAY, abs=61_000)
+    assert [day.uptime for day in found["monitor-77"]] == [None] * 3
+
+
 def test_a_minute_outside_the_period_is_not_lost() -> None:
     """A clock that was set back leaves minutes in the future, one that stood minutes before the period."""
     odd = [Bucket(monitor=1, start=start, checks=1) for start in (0, HOUR, 9 * HOUR)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -91,6 +92,9 @@ async def answers(store: Store, *, looks_at_all: bool) -> list[object]:
         found.append(await store.outages(number, from_ms=DAY + 50_000, to_ms=49 * DAY + 100_000, limit=2))
     found += [await store.totals(span, from_ms=30 * DAY, to_ms=90 * DAY) for span in (HOUR, DAY)]
     found += [await store.sums([4, 2, 1, 3], span, from_ms=DAY, to_ms=90 * DAY) for span in SPANS]
+    found.append(
+        sorted(await store.days([4, 2, 1, 3], from_ms=DAY, to_ms=90 * DAY), key=attrgetter("monitor", "start"))
+    )
     if looks_at_all:
         found += [await store.load(), await store.tails([4, 2, 1, 3])]
     return found

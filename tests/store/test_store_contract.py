@@ -261,6 +261,9 @@ async def test_minutes_add_up_to_their_hour_and_day(store: Store) -> None:
     assert await store.buckets(number, HOUR, from_ms=0, to_ms=NOON + DAY) == [sums]
     sums.start = day
     assert await store.buckets(number, DAY, from_ms=0, to_ms=NOON + DAY) == [sums]
+    sums.response_min, sums.response_max, sums.sketch = None, None, {}
+    assert await store.days([number], from_ms=day, to_ms=day + 1) == [sums]
+    assert await store.days([number], from_ms=day + 1, to_ms=NOON + DAY) == []
 
 
 async def test_a_minute_rolled_up_again_changes_nothing(store: Store) -> None:
@@ -408,6 +411,7 @@ async def test_a_removed_monitor_is_forgotten_wholly(store: Store) -> None:
         assert await store.buckets(one, DAY, from_ms=0, to_ms=NOON + 1) == []
         assert await store.tails([one]) == [Tail(one, None, None, [])]
         assert (await store.sums([one], DAY, from_ms=0, to_ms=NOON + 1))[0].checks == 0
+        assert await store.days([one], from_ms=0, to_ms=NOON + 1) == []
         assert await store.outages(one, from_ms=0, to_ms=NOON + 1, limit=9) == (0, [])
         assert (await store.totals(DAY, from_ms=0, to_ms=NOON + 1)).checks == 1
         await prune(store, NOON)
@@ -429,6 +433,7 @@ async def test_every_method_is_a_checkpoint(store: Store) -> None:
         lambda: store.buckets(1, DAY, from_ms=0, to_ms=1),
         lambda: store.totals(DAY, from_ms=0, to_ms=1),
         lambda: store.sums([1], DAY, from_ms=0, to_ms=1),
+        lambda: store.days([1], from_ms=0, to_ms=1),
         lambda: store.outages(1, from_ms=0, to_ms=1, limit=1),
         lambda: store.prune(NOON),
         lambda: store.remove(1),
