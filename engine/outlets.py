@@ -6,6 +6,8 @@ in one place, `Outlet`: the oldest heartbeats that are no transition give way, a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import trio
 
 from peekaping.engine.records import Heartbeat
@@ -45,19 +47,17 @@ class Outlet:
         """Wait for the next heartbeat."""
         return await self._receive.receive()
 
-    def drain(self, most: int) -> list[Heartbeat]:
-        """Up to `most` of the heartbeats that wait, oldest first.
+    def drain(self, most: int) -> Iterator[Heartbeat]:
+        """Up to `most` of the heartbeats that wait, oldest first; each is taken out when it is asked for.
 
         Readers take heartbeats in batches: being woken for every one would cost them more than the work.
         """
-        batch: list[Heartbeat] = []
         receive = self._receive.receive_nowait
-        try:
-            while len(batch) < most:
-                batch.append(receive())
-        except trio.WouldBlock:
-            pass
-        return batch
+        for _ in range(most):
+            try:
+                yield receive()
+            except trio.WouldBlock:
+                return
 
     @property
     def waiting(self) -> int:

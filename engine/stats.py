@@ -33,6 +33,9 @@ SMALLEST_SHARE = 100
 """Monitors whose minute is closed, and minutes that are stored, every `BATCH_EVERY_S` at least."""
 SETTLE_S = 0.5
 """How long after its end a minute is closed: what happened in it has arrived by then."""
+MANY_UNSAVED = 10_000
+"""Closed minutes, or two of each monitor where that is more: beyond it storing goes first. A heartbeat that comes after a long
+time closes hundreds of minutes, when this host has slept or was off and checks are a day apart."""
 RETRY_S = 1.0
 LONGEST_NAP_MS = 300_000
 """The actor wakes every minute. When it has not for longer, this host slept or its clock was set, and nobody was watching."""
@@ -111,8 +114,13 @@ class Stats:
             except StoreFailed as error:
                 self._fails(error)
                 await trio.sleep(RETRY_S)
+                continue
             while await self._save(CHUNK):
                 pass
+            if self._unsaved:
+                await trio.sleep(RETRY_S)
+            else:
+                self.failing = None
         self._awake_at = self._utc_ms()
         while True:
             with trio.move_on_after(self._patience_s()):
@@ -123,9 +131,19 @@ class Stats:
             self._wake_up()
             for heartbeat in self._outlet.drain(LARGEST_BATCH):
                 self._take(heartbeat)
+                if self._has_many_unsaved:
+                    break
             share = max(SMALLEST_SHARE, ceil(len(self._tallies) * BATCH_EVERY_S / SPREAD_S))
             self._close_minutes(share)
             await self._save(share)
+            while self._has_many_unsaved and await self._save(CHUNK):
+                pass
+
+    @property
+    def _has_many_unsaved(self) -> bool:
+        """Whether to store before more is closed. Not while that fails: then heartbeats go on to be counted."""
+        many = min(max(MANY_UNSAVED, 2 * len(self._tallies)), MOST_UNSAVED // 2)
+        return len(self._unsaved) > many and self.failing is None
 
     def _wake_up(self) -> None:
         """After a long sleep: a pause, which holds for ever, would count all of it, with a minute to store for each."""
@@ -161,10 +179,15 @@ class Stats:
             tally = self._to_close.popleft()
             if tally.since < self._boundary:
                 self._keep(tally.advance(self._boundary))
+            if self._has_many_unsaved:
+                break
 
     async def _restore(self, holds: dict[int, int]) -> None:
-        """Rebuild the open minutes of some monitors. Heartbeats of this run come by the channel, not from the store."""
+        """Rebuild the open minutes of some monitors, or of fewer when that closed many minutes. Heartbeats of this run come by
+        the channel, not from the store."""
         for tail in await self._store.tails(list(holds)):
+            if self._has_many_unsaved:
+                break
             if self._to_restore.pop(tail.number, None) is None:
                 continue  # removed meanwhile
             before = [heartbeat for heartbeat in tail.heartbeats if heartbeat.at < self._started]

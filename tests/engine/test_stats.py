@@ -119,6 +119,34 @@ async def test_checks_made_while_the_store_hung_count_when_they_were_made(autoju
     assert total.down == pytest.approx(400_000, abs=10_000)
 
 
+@pytest.mark.parametrize("was", ["off", "asleep"])
+async def test_no_minute_of_a_long_time_is_lost_of_monitors_that_are_checked_once_a_day(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, was: str
+) -> None:
+    monkeypatch.setattr(stats, "MOST_UNSAVED", 3000)
+    monkeypatch.setattr(stats, "MANY_UNSAVED", 500)
+    ahead_ms = 0
+
+    def clock() -> int:
+        return virtual_utc_ms() + ahead_ms
+
+    store = MemoryStore()
+    async with Engine.open(store, network=ScriptedNetwork(), utc_ms=clock) as engine:
+        await pushed(engine, 10)
+        await trio.sleep(90)
+        if was == "asleep":
+            ahead_ms = 12 * HOUR
+            await trio.sleep(90)
+            totals = [await engine.totals_of(snapshot.entry.id, DAY) for snapshot in engine.monitors()]
+    if was == "off":
+        await trio.sleep(12 * HOUR / 1000)
+        async with Engine.open(store, network=ScriptedNetwork(), utc_ms=clock) as engine:
+            await trio.sleep(90)
+            totals = [await engine.totals_of(snapshot.entry.id, DAY) for snapshot in engine.monitors()]
+            assert engine.statistics().statistics_dropped == 0
+    assert [total.up for total in totals] == [pytest.approx(12 * HOUR, abs=4 * MINUTE)] * 10
+
+
 async def test_a_push_speaks_until_the_next_is_overdue_and_no_longer(autojump_clock: MockClock) -> None:
     store, job = MemoryStore(), PushMonitor(name="job", interval=60_000, grace=5_000)
     async with engine_on(ScriptedNetwork(), store) as engine:
