@@ -10,7 +10,8 @@ import pytest
 import trio
 
 from peekaping.api import pages, public_page
-from peekaping.engine.accounting import DAY
+from peekaping.engine.accounting import DAY, MINUTE, Bucket
+from peekaping.engine.clock import utc_ms
 from peekaping.engine.records import iso
 from tests.api.support import HERE, Api, assert_refused
 from tests.api.test_stats import counted
@@ -226,6 +227,36 @@ async def test_a_web_page_that_is_not_published_is_not_there(api: Api) -> None:
     for slug in ("shop", "nothing", "%3Cscript%3E"):
         _, answer = await html(api, slug)
         assert answer.status_code == 404
+
+
+async def test_a_web_page_draws_a_bar_for_each_day(api: Api) -> None:
+    shop, mail = await api.push_monitor("Shop"), await api.push_monitor("Mail")
+    yesterday = utc_ms() // DAY * DAY - DAY
+    await api.engine.store.roll_up(
+        [
+            Bucket(monitor=1, start=yesterday, up=MINUTE),
+            Bucket(monitor=2, start=yesterday, up=MINUTE // 4, down=MINUTE * 3 // 4),
+        ]
+    )
+    await made(api, monitors=[mail["id"], shop["id"]])
+    text, _ = await html(api)
+    drawings = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert [drawing.count("M") for drawing in drawings] == [31, 30], "thirty days, and one of them down"
+    assert f"{iso(yesterday)[:10]}: 25 % up</title>" in drawings[0]
+    assert "title" not in drawings[1]
+
+
+async def test_people_who_ask_for_a_page_that_is_not_there_get_words_and_a_way_on(api: Api) -> None:
+    client: Any = api.app.test_client()
+    for path in ("/status/nothing", "/nothing"):
+        answer = await client.get(path, headers={"Accept": "text/html,*/*;q=0.8"}, scope_base={"client": (HERE, 50000)})
+        assert answer.status_code == 404
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        text = await answer.get_data(as_text=True)
+        assert "<h1>There is" in text
+        assert 'href="/"' in text
+    answer = await client.get("/api/v1/nothing", headers={"Accept": "text/html"}, scope_base={"client": (HERE, 50000)})
+    assert answer.headers["Content-Type"] == "application/json"
 
 
 async def test_a_web_page_is_filled_once_for_each_change_and_not_between_checks(
