@@ -20,6 +20,7 @@ Imports go one way, api -> store -> engine; inside this folder from the top of t
     monitor_texts    monitors as JSON texts, kept
     monitor_models, channel_models   monitors and channels as JSON, each type with its own fields
     record_models    what both are made with
+    field_docs       what their fields mean, as the documentation has it
     access       puts together what knows people
     sessions, totp, users, keys, workspaces, audit   the routes about people
     myself       the user behind a request
@@ -32,6 +33,7 @@ Imports go one way, api -> store -> engine; inside this folder from the top of t
     limits       the rate-limit rules: values and an injected time, no clock
     cors         which pages of other origins may use the API
     describe     what each route says of itself: whom it lets in, what goes in and out
+    listing      lists in pages
     bodies       what comes in: JSON bodies and query values, checked field by field
     shapes       what goes out: records as the JSON of the API reference
     errors       the one shape of every error

@@ -64,7 +64,7 @@ async def create_app(
     app.config.update(MAX_CONTENT_LENGTH=LARGEST_BODY, PROPAGATE_EXCEPTIONS=False)
     app.url_map.merge_slashes = False  # it answers with a redirect, in HTML
     for kind in (ApiError, EngineError, HTTPException, trio.ClosedResourceError):
-        app.register_error_handler(kind, _answer)
+        app.register_error_handler(kind, _refused)
     cors.install(app, settings.allowed_origins)
     identify, endings = await access.install(app, engine, database, settings, utc_ms)
     health.install(app, engine)
@@ -87,7 +87,7 @@ async def create_app(
     return app
 
 
-async def _answer(error: Exception) -> Response:
+async def _refused(error: Exception) -> Response:
     refusal = translate(error)
     if _is_for_people():
         response = page("refusal.html", refusal.status, code=refusal.status, message=refusal.message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
@@ -18,8 +18,9 @@ from peekaping.api.errors import ApiError
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-Page = Annotated[int, Meta(ge=1, le=1_000_000_000, description="a whole number from 1")]
-PageLimit = Annotated[int, Meta(ge=1, le=100, description="a whole number from 1 to 100")]
+Name = Annotated[str, Meta(min_length=1, max_length=200, description="a text of 1 to 200 characters")]
+Proof = Annotated[str, Meta(min_length=1, max_length=1000, description="a text of 1 to 1000 characters")]
+"""What somebody shows to be let in: an e-mail address, a password, a code, a token."""
 
 
 class Instant(int):
@@ -29,14 +30,16 @@ class Instant(int):
 _PLAIN = {bool: "true or false", str: "a text", Instant: "an ISO 8601 date or time such as 2024-01-20T10:30:00Z"}
 
 
-async def json_object() -> dict[str, Any]:
-    """The request's body. No body is an empty object.
+async def json_object(*, without: Collection[str] = ()) -> dict[str, Any]:
+    """The request's body. No body is an empty object. `without` are the fields that are shown and not for changing: a change
+    passes them over, so that what was read can be sent back.
 
     Raises:
       ApiError: 400 where it is no JSON, 422 where it is no object.
       RequestEntityTooLarge: it is larger than the app takes.
     """
-    return object_of(await request.get_data(cache=False))
+    found = object_of(await request.get_data(cache=False))
+    return {name: value for name, value in found.items() if name not in without} if without else found
 
 
 def object_of(data: bytes | str | None) -> dict[str, Any]:
@@ -63,11 +66,15 @@ def read(kind: type[T], data: Mapping[str, Any], message: str) -> T:
 
 def query(kind: type[T]) -> T:
     """The request's query values as a `kind`. An unknown name is refused: a filter that was misspelt must not look like one.
+    So is a name that is there twice: only one of its values could be meant.
 
     Raises:
       ApiError: 422.
     """
-    return _convert(kind, request.args, "Invalid query", errors=_unknown(kind, request.args), strict=False)
+    given = request.args
+    errors = _unknown(kind, given)
+    errors |= {name: [f"{_label(name)} is given more than once"] for name, values in given.lists() if len(values) > 1}
+    return _convert(kind, given, "Invalid query", errors=errors, strict=False)
 
 
 def no_query() -> None:
@@ -138,8 +145,8 @@ def _decode(kind: type, value: Any) -> Any:
         raise NotImplementedError
     try:
         moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        # In UTC it must have a year from 1 to 9999 as well, else it could never be shown.
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(_PLAIN[Instant]) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
     return Instant(moment.timestamp() * 1000)

@@ -12,13 +12,11 @@ import io
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 import msgspec
-from msgspec import Struct, field
 from quart import Blueprint, Response
 
-from peekaping.api.bodies import Instant, query
+from peekaping.api.bodies import query
 from peekaping.api.describe import READ, described
-from peekaping.api.errors import ApiError
-from peekaping.api.heartbeats import HistoryShape
+from peekaping.api.heartbeats import HistoryShape, Span
 from peekaping.api.shapes import heartbeat_shape
 from peekaping.engine.engine import Engine
 from peekaping.engine.errors import NoSuchMonitor
@@ -26,41 +24,31 @@ from peekaping.engine.records import Heartbeat
 
 ROWS = 1000
 COLUMNS = ("timestamp", "status", "responseTime", "statusCode", "reason", "message")
-
-
-class Asked(Struct):
-    from_ms: Instant | None = field(name="from", default=None)
-    to_ms: Instant | None = field(name="to", default=None)
+FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+"""What a cell begins with that a spreadsheet may take for a formula (OWASP, CSV injection)."""
 
 
 def routes(engine: Engine) -> Blueprint:
     blueprint = Blueprint("export", __name__)
 
     @blueprint.get("/monitors/<id>/heartbeats.csv")
-    @described("Export a monitor's heartbeats as CSV", needs=READ, query=Asked, answers={200: "text/csv"})
+    @described("Export a monitor's heartbeats as CSV", needs=READ, query=Span, answers={200: "text/csv"})
     async def as_csv(id: str) -> Response:
         """All there are, newest first. A text that a spreadsheet could take for a formula has an apostrophe before it."""
-        asked = _asked()
+        asked = query(Span)
         # Read before the answer begins, so that an error still can be the answer.
         first = await _read(engine, id, asked, asked.to_ms)
         return _file(_csv(engine, id, asked, first), "text/csv; charset=utf-8", f"{id}.csv")
 
     @blueprint.get("/monitors/<id>/heartbeats.json")
-    @described("Export a monitor's heartbeats as JSON", needs=READ, query=Asked, answers={200: HistoryShape})
+    @described("Export a monitor's heartbeats as JSON", needs=READ, query=Span, answers={200: HistoryShape})
     async def as_json(id: str) -> Response:
         """All there are, newest first."""
-        asked = _asked()
+        asked = query(Span)
         first = await _read(engine, id, asked, asked.to_ms)
         return _file(_json(engine, id, asked, first), "application/json", f"{id}.json")
 
     return blueprint
-
-
-def _asked() -> Asked:
-    asked = query(Asked)
-    if asked.from_ms is not None and asked.to_ms is not None and asked.from_ms > asked.to_ms:
-        raise ApiError(422, "Invalid query", details={"to": ["To must not be before from"]})
-    return asked
 
 
 def _file(parts: AsyncIterator[bytes], content_type: str, name: str) -> Response:
@@ -69,11 +57,11 @@ def _file(parts: AsyncIterator[bytes], content_type: str, name: str) -> Response
     return response
 
 
-async def _read(engine: Engine, id: str, asked: Asked, to_ms: int | None) -> list[Heartbeat]:
+async def _read(engine: Engine, id: str, asked: Span, to_ms: int | None) -> list[Heartbeat]:
     return await engine.heartbeats(id, from_ms=asked.from_ms, to_ms=to_ms, limit=ROWS)
 
 
-async def _next(engine: Engine, id: str, asked: Asked, last: Heartbeat) -> list[Heartbeat]:
+async def _next(engine: Engine, id: str, asked: Span, last: Heartbeat) -> list[Heartbeat]:
     """What comes after `last`, which is read again: where it is gone the monitor is being deleted, and nothing is the end."""
     again = await _read(engine, id, asked, last.at + 1)
     if not again:
@@ -81,14 +69,14 @@ async def _next(engine: Engine, id: str, asked: Asked, last: Heartbeat) -> list[
     return again[1:]
 
 
-async def _csv(engine: Engine, id: str, asked: Asked, found: list[Heartbeat]) -> AsyncIterator[bytes]:
+async def _csv(engine: Engine, id: str, asked: Span, found: list[Heartbeat]) -> AsyncIterator[bytes]:
     yield _lines([COLUMNS])
     while found:
         yield _lines([_cells(heartbeat) for heartbeat in found])
         found = await _next(engine, id, asked, found[-1])
 
 
-async def _json(engine: Engine, id: str, asked: Asked, found: list[Heartbeat]) -> AsyncIterator[bytes]:
+async def _json(engine: Engine, id: str, asked: Span, found: list[Heartbeat]) -> AsyncIterator[bytes]:
     yield b'{"heartbeats":['
     comma = b""
     while found:
@@ -106,7 +94,7 @@ def _cells(heartbeat: Heartbeat) -> list[object]:
 
 def _harmless(text: str) -> str:
     """A target may write into its messages what a spreadsheet would run."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _lines(rows: Iterable[Sequence[object]]) -> bytes:

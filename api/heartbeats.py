@@ -18,9 +18,18 @@ from peekaping.engine.engine import Engine
 from peekaping.engine.records import Status
 
 
-class History(Struct):
+class Span(Struct):
+    """From when, inclusive, until when, exclusive; None is all there is."""
+
     from_ms: Instant | None = field(name="from", default=None)
     to_ms: Instant | None = field(name="to", default=None)
+
+    def __post_init__(self) -> None:
+        if self.from_ms is not None and self.to_ms is not None and self.from_ms > self.to_ms:
+            raise ApiError(422, "Invalid query", details={"to": ["To must not be before from"]})
+
+
+class History(Span):
     limit: Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")] = 100
 
 
@@ -60,8 +69,6 @@ def routes(engine: Engine, utc_ms: Callable[[], int]) -> Blueprint:
     @described("List a monitor's heartbeats", needs=READ, query=History, answers={200: HistoryShape})
     async def history(id: str) -> Response:
         asked = query(History)
-        if asked.from_ms is not None and asked.to_ms is not None and asked.from_ms > asked.to_ms:
-            raise ApiError(422, "Invalid query", details={"to": ["To must not be before from"]})
         found = await engine.heartbeats(id, from_ms=asked.from_ms, to_ms=asked.to_ms, limit=asked.limit)
         return reply({"heartbeats": [heartbeat_shape(heartbeat) for heartbeat in found]})
 

@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from quart import Response, request
 from quart_trio import QuartTrio
+from werkzeug.sansio.utils import get_host
 
 from peekaping.api.describe import OPEN, described
 from peekaping.api.pages import page
@@ -25,11 +26,18 @@ def install(app: QuartTrio) -> None:
     @app.get("/")
     @described("Show where to start", needs=OPEN, answers={200: "text/html"})
     async def home() -> Response:
-        # As the browser has it: a proxy in front of us may have ended TLS. Whoever makes the header up fools nobody else.
-        scheme = "https" if request.headers.get("X-Forwarded-Proto") == "https" else request.scheme
-        return page("home.html", version=version("peekaping"), here=f"{scheme}://{request.host}")
+        return page("home.html", version=version("peekaping"), here=_here())
 
     @app.get("/favicon.ico")
     @described("Show the icon", needs=OPEN, answers={200: "image/svg+xml"})
     async def icon() -> Response:
         return Response(ICON, content_type="image/svg+xml")
+
+
+def _here() -> str:
+    """This server's address as the browser has it; the socket's own where `Host` is none, which leaves it empty."""
+    if not request.host:
+        return f"{request.scheme}://{get_host(request.scheme, None, request.server)}"
+    # A proxy in front of us may have ended TLS. Whoever makes the header up fools nobody else.
+    scheme = "https" if request.headers.get("X-Forwarded-Proto") == "https" else request.scheme
+    return f"{scheme}://{request.host}"

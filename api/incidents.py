@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from quart import Blueprint, Response
 
 from peekaping.api import gate
-from peekaping.api.bodies import Page, PageLimit, json_object, query, read
+from peekaping.api.bodies import json_object, query, read
 from peekaping.api.describe import READ, WRITE, described
 from peekaping.api.errors import ApiError
 from peekaping.api.incident_rules import (
@@ -22,15 +22,16 @@ from peekaping.api.incident_rules import (
     changed,
     settled,
 )
+from peekaping.api.listing import Listing
 from peekaping.api.references import monitor_numbers, snapshot_of
-from peekaping.api.shapes import PaginationShape, Time, nothing, pagination, reply
+from peekaping.api.shapes import PaginationShape, Time, nothing, reply
 from peekaping.engine.engine import Engine
 from peekaping.engine.kept import Kept
 from peekaping.engine.records import iso, monitor_id, number_in
 from peekaping.store.incidents import Incident, Incidents
 
 SHOWN_ONLY = ("id", "automatic", "updates")
-"""Fields that are shown and passed over in a change, so that what was read can be sent back."""
+"""Left out of changes."""
 
 MOST_KEPT = 20
 """Pages of the list."""
@@ -42,9 +43,7 @@ class NewUpdate(Struct):
     """Left out, the incident's stays."""
 
 
-class Listing(Struct):
-    page: Page = 1
-    limit: PageLimit = 20
+class Asked(Listing):
     monitor: str | None = None
     resolved: bool | None = None
 
@@ -77,27 +76,26 @@ def routes(engine: Engine, incidents: Incidents, utc_ms: Callable[[], int]) -> B
     kept: Kept[object, tuple[int, list[Incident]]] = Kept(MOST_KEPT)
 
     @blueprint.get("/incidents")
-    @described("List the incidents", needs=READ, query=Listing, answers={200: IncidentsShape})
+    @described("List the incidents", needs=READ, query=Asked, answers={200: IncidentsShape})
     async def show_all() -> Response:
         """Newest first; of one monitor, and only those that last or that are over, where it is asked for."""
-        asked, workspace = query(Listing), gate.identity().workspace
+        asked, workspace = query(Asked), gate.identity().workspace
         monitors = None
         if asked.monitor is not None:
             monitors = monitor_numbers(engine, workspace, [asked.monitor], "Invalid query", field="monitor")
-        first = (asked.page - 1) * asked.limit
         # While nothing was written that incidents could have changed by, they are those that they were.
         total, found = await kept.get(
-            (incidents.revision, workspace, monitors, asked.resolved, first, asked.limit),
+            (incidents.revision, workspace, monitors, asked.resolved, asked.first, asked.limit),
             partial(
-                incidents.page, workspace, monitors=monitors, is_over=asked.resolved, first=first, limit=asked.limit
+                incidents.page,
+                workspace,
+                monitors=monitors,
+                is_over=asked.resolved,
+                first=asked.first,
+                limit=asked.limit,
             ),
         )
-        return reply(
-            {
-                "incidents": [shape(incident) for incident in found],
-                "pagination": pagination(asked.page, asked.limit, total),
-            }
-        )
+        return reply({"incidents": [shape(incident) for incident in found], "pagination": asked.pages(total)})
 
     @blueprint.post("/incidents")
     @described("Open an incident", needs=WRITE, body=NewIncident, answers={201: IncidentShape})
@@ -117,9 +115,12 @@ def routes(engine: Engine, incidents: Incidents, utc_ms: Callable[[], int]) -> B
     @described("Change an incident", needs=WRITE, body=IncidentChanges, answers={200: IncidentShape})
     async def change(id: str) -> Response:
         """Of an incident that a monitor opened the title and, while it lasts, the status can be changed."""
-        data, workspace = await json_object(), gate.identity().workspace
-        body = read(IncidentChanges, {name: data[name] for name in data if name not in SHOWN_ONLY}, INVALID)
+        body = read(IncidentChanges, await json_object(without=SHOWN_ONLY), INVALID)
+        workspace = gate.identity().workspace
         numbers = UNSET if body.monitors is UNSET else monitor_numbers(engine, workspace, body.monitors, INVALID)
+        before = _found(id, await incidents.get(workspace, _number(id)))
+        if body.title == title_of(engine, before):  # one that nobody gave it goes on following the monitor's name
+            body.title = UNSET
         rule = partial(changed, changes=body, monitors=numbers, now=utc_ms())
         return reply(shape(_found(id, await incidents.change(workspace, _number(id), rule))))
 

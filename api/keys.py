@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from quart import Blueprint, Response
 
 from peekaping.api import gate
-from peekaping.api.bodies import Instant, json_object, read
+from peekaping.api.bodies import Instant, Name, json_object, read
 from peekaping.api.describe import SELF, described
 from peekaping.api.errors import ApiError
 from peekaping.api.keyring import Keyring
@@ -23,13 +23,11 @@ Scope = Literal["read", "write"]
 
 
 class NewKey(Struct, rename="camel"):
-    name: Annotated[str, Meta(min_length=1, max_length=200, description="a text of 1 to 200 characters")]
+    name: Name
     scopes: Annotated[
         list[Scope], Meta(min_length=1, max_length=2, description='a list of "read" and "write", not empty')
     ]
-    expires_at: Annotated[Instant | None, Meta(description="an ISO 8601 date or time such as 2024-01-20T10:30:00Z")] = (
-        None
-    )
+    expires_at: Instant | None = None
 
 
 class KeyShape(TypedDict):

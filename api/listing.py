@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
 
-from peekaping.api.bodies import Page, PageLimit
-from peekaping.api.shapes import PaginationShape, pagination
+from msgspec import Meta, Struct
+
+from peekaping.api.shapes import PaginationShape
 
 
 class Listing(Struct):
-    page: Page = 1
-    limit: PageLimit = 20
+    page: Annotated[int, Meta(ge=1, le=1_000_000_000, description="a whole number from 1")] = 1
+    limit: Annotated[int, Meta(ge=1, le=100, description="a whole number from 1 to 100")] = 20
 
     @property
     def first(self) -> int:
@@ -19,4 +20,4 @@ class Listing(Struct):
 
     def pages(self, total: int) -> PaginationShape:
         """What is said about the pages of a list of this length."""
-        return pagination(self.page, self.limit, total)
+        return {"page": self.page, "limit": self.limit, "total": total, "pages": -(-total // self.limit)}

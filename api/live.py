@@ -121,11 +121,11 @@ class Client:
     async def _listen(self, subscription: Subscription) -> NoReturn:
         while True:
             try:
-                await _send(await self._answer(await _message(), subscription))
+                await _send(await self._reply_to(await _message(), subscription))
             except ApiError as error:
                 await _send({"type": "error", "error": error.shape()})
 
-    async def _answer(self, message: dict[str, Any], subscription: Subscription) -> dict[str, Any]:
+    async def _reply_to(self, message: dict[str, Any], subscription: Subscription) -> dict[str, Any]:
         match message.pop("type", None):
             case "subscribe":
                 wanted = read(Subscribe, message, "Invalid subscription").monitors

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from msgspec import Struct
 from quart import Blueprint, Response
 
 from peekaping.api import gate
-from peekaping.api.bodies import Page, PageLimit, json_object, query
+from peekaping.api.bodies import json_object, query
 from peekaping.api.describe import READ, WRITE, described
 from peekaping.api.errors import ApiError
 from peekaping.api.identity import refusal
+from peekaping.api.listing import Listing
 from peekaping.api.monitor_models import MonitorChanges, MonitorShape, MonitorsShape, MonitorType, NewMonitor
 from peekaping.api.monitor_texts import MonitorTexts
-from peekaping.api.shapes import SHOWN_ONLY, nothing, pagination, reply
+from peekaping.api.shapes import SHOWN_ONLY, nothing, reply
 from peekaping.engine.engine import Engine
 from peekaping.engine.probes import KINDS
 from peekaping.engine.records import Snapshot, Status
 
 
-class Listing(Struct):
-    page: Page = 1
-    limit: PageLimit = 20
+class Asked(Listing):
     type: MonitorType | None = None
     status: Status | None = None
 
@@ -34,21 +30,17 @@ def routes(engine: Engine) -> Blueprint:
         return reply(texts.of(snapshot, shows_push_id=_may_write()), status)
 
     @blueprint.get("/monitors")
-    @described("List the monitors", needs=READ, query=Listing, answers={200: MonitorsShape})
+    @described("List the monitors", needs=READ, query=Asked, answers={200: MonitorsShape})
     async def show_all() -> Response:
-        asked = query(Listing)
+        asked = query(Asked)
         if asked.type is not None and asked.type not in KINDS:
             raise ApiError(422, "Invalid query", details={"type": [f"Type must be one of: {', '.join(KINDS)}"]})
         found, total = engine.page(
-            (asked.page - 1) * asked.limit,
-            asked.limit,
-            workspace=gate.identity().workspace,
-            kind=asked.type,
-            status=asked.status,
+            asked.first, asked.limit, workspace=gate.identity().workspace, kind=asked.type, status=asked.status
         )
         may_write = _may_write()
         shown = [texts.of(snapshot, shows_push_id=may_write) for snapshot in found]
-        return reply({"monitors": shown, "pagination": pagination(asked.page, asked.limit, total)})
+        return reply({"monitors": shown, "pagination": asked.pages(total)})
 
     @blueprint.post("/monitors")
     @described("Create a monitor", needs=WRITE, body=NewMonitor, answers={201: MonitorShape})
@@ -63,10 +55,7 @@ def routes(engine: Engine) -> Blueprint:
     @blueprint.route("/monitors/<id>", methods=["PUT", "PATCH"])
     @described("Change a monitor", needs=WRITE, body=MonitorChanges, answers={200: MonitorShape})
     async def change(id: str) -> Response:
-        changes: dict[str, Any] = await json_object()
-        for name in SHOWN_ONLY:
-            changes.pop(name, None)
-        return one(await engine.update(id, changes))
+        return one(await engine.update(id, await json_object(without=SHOWN_ONLY)))
 
     @blueprint.delete("/monitors/<id>")
     @described("Delete a monitor", needs=WRITE, answers={204: None})

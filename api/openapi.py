@@ -20,10 +20,11 @@ from peekaping.api.errors import CODES, ErrorShape
 from peekaping.api.schemas import Schemas, kinds, with_plain_names
 
 ABOUT = """\
-Spans are whole milliseconds, times are UTC in ISO 8601. Unknown fields are refused, and so are unknown query values, but where
-anybody may ask; `null` for a field stands for its default, and secrets are shown as `"********"`. Where a monitor's or a
-channel's fields have rules beyond their types, a 422 names every field that breaks one. Answers carry `X-RateLimit-Limit`,
-`X-RateLimit-Remaining` and `X-RateLimit-Reset` (seconds since 1970). Live events come over the WebSocket at `/ws`."""
+Spans are whole milliseconds, times are UTC in ISO 8601. Unknown fields are refused, and so are query values that are unknown or
+given twice, but where anybody may ask; `null` for a field stands for its default, and secrets are shown as `"********"`. Where a
+monitor's or a channel's fields have rules beyond their types, a 422 names every field that breaks one. Answers carry
+`X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (seconds since 1970). Live events come over the WebSocket at
+`/ws`."""
 
 WHO = {
     Needs.OPEN: "Open to everybody.",

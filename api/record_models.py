@@ -5,13 +5,16 @@ Requests are judged by the engine's `parse_fields`, not by these models: it know
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import NoneType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from peekaping.api.field_docs import meanings
 from peekaping.engine.fields import Record, between, text_up_to
+from peekaping.engine.monitor import Monitor
 
 Fields = list[Any]
 """What `msgspec.defstruct` takes."""
@@ -58,17 +61,27 @@ def tag_of(kind: type[Record]) -> str:
 
 
 def _hints(kind: type[Record]) -> dict[str, Any]:
-    """The types of the fields without None, and with the limits that their rules say."""
+    """The types of the fields without None, with the limits that their rules say, and with what they mean."""
     hints: dict[str, Any] = {}
-    for name, hint in get_type_hints(kind, include_extras=True).items():
-        plain, *said = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    means = meanings("monitors" if issubclass(kind, Monitor) else "channels", tag_of(kind))
+    given = get_type_hints(kind, include_extras=True)
+    for name, json_name in zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True):
+        plain, *said = get_args(given[name]) if get_origin(given[name]) is Annotated else (given[name],)
         choices = tuple(choice for choice in get_args(plain) if choice is not NoneType)
         if len(choices) < len(get_args(plain)):
             plain = Union[choices]  # noqa: UP007 (computed)
         rule = kind.rules.get(name)
         said += [rule.limits] if isinstance(rule, between | text_up_to) else []
+        if json_name in means:
+            said.append(Meta(description=_description(said, means[json_name])))
         hints[name] = Annotated[plain, *said] if said else plain
     return hints
+
+
+def _description(said: Sequence[Meta], meaning: str) -> str:
+    """What is wanted, which says the unit of a number, and what it means."""
+    wanted = next((meta.description for meta in said if meta.description), "")
+    return meaning if meaning.replace("`", "").startswith(wanted) else f"{wanted}: {meaning}"
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, TypedDict
+from typing import TypedDict
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 from quart import Blueprint, Response, g
 
 from peekaping.api import gate
 from peekaping.api.auditor import Auditor
 from peekaping.api.auth import Sessions, Tokens
-from peekaping.api.bodies import json_object, read
+from peekaping.api.bodies import Proof, json_object, read
 from peekaping.api.credentials import Credentials
 from peekaping.api.describe import OPEN, SELF, described
 from peekaping.api.errors import ApiError, Unauthorized
@@ -20,18 +20,16 @@ from peekaping.api.passwords import NewPassword, hash_password
 from peekaping.api.shapes import UserShape, nothing, reply, user_shape
 from peekaping.store.accounts import Accounts, User
 
-Text = Annotated[str, Meta(min_length=1, max_length=1000, description="a text of 1 to 1000 characters")]
-
 
 class Login(Struct, rename="camel"):
-    email: Text
-    password: Text
-    code: Text | None = None
+    email: Proof
+    password: Proof
+    code: Proof | None = None
     """A one-time password, or a recovery code."""
 
 
 class Refresh(Struct, rename="camel"):
-    refresh_token: Text
+    refresh_token: Proof
 
 
 class Logout(Struct):
@@ -39,7 +37,7 @@ class Logout(Struct):
 
 
 class PasswordChange(Struct, rename="camel"):
-    current_password: Text
+    current_password: Proof
     new_password: NewPassword
 
 

@@ -196,7 +196,3 @@ def overview_shape(overview: Overview) -> OverviewShape:
 
 def whole(milliseconds: float | None) -> int | None:
     return None if milliseconds is None else round(milliseconds)
-
-
-def pagination(page: int, limit: int, total: int) -> PaginationShape:
-    return {"page": page, "limit": limit, "total": total, "pages": -(-total // limit)}

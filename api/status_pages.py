@@ -11,13 +11,14 @@ from msgspec.structs import replace
 from quart import Blueprint, Response
 
 from peekaping.api import gate
-from peekaping.api.bodies import Page, PageLimit, json_object, query, read
+from peekaping.api.bodies import json_object, query, read
 from peekaping.api.describe import OPEN, READ, WRITE, described
 from peekaping.api.errors import ApiError
-from peekaping.api.incident_rules import Monitors
+from peekaping.api.incident_rules import Monitors, Title
+from peekaping.api.listing import Listing
 from peekaping.api.public_page import PublicPages, PublicPageShape
 from peekaping.api.references import monitor_numbers
-from peekaping.api.shapes import PaginationShape, Time, encoded, nothing, pagination, reply
+from peekaping.api.shapes import PaginationShape, Time, encoded, nothing, reply
 from peekaping.engine.engine import Engine
 from peekaping.engine.records import iso, monitor_id
 from peekaping.store.errors import SlugTaken
@@ -25,7 +26,7 @@ from peekaping.store.status_pages import StatusPage, StatusPages
 
 INVALID = "Invalid status page"
 SHOWN_ONLY = ("createdAt", "updatedAt")
-"""Fields that are shown and passed over in a change, so that what was read can be sent back."""
+"""Left out of changes."""
 
 Slug = Annotated[
     str,
@@ -35,14 +36,13 @@ Slug = Annotated[
         description="at most 100 lower-case letters, digits and hyphens between them, such as our-shop",
     ),
 ]
-Title = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S", description="a text of 1 to 200 characters")]
-Text = Annotated[str, Meta(max_length=5000, description="a text of at most 5000 characters")]
+Explanation = Annotated[str, Meta(max_length=5000, description="a text of at most 5000 characters")]
 
 
 class NewPage(Struct):
     slug: Slug
     title: Title
-    description: Text = ""
+    description: Explanation = ""
     published: bool = False
     monitors: Monitors = []
 
@@ -52,14 +52,9 @@ class PageChanges(Struct):
 
     slug: Slug | UnsetType = UNSET
     title: Title | UnsetType = UNSET
-    description: Text | UnsetType = UNSET
+    description: Explanation | UnsetType = UNSET
     published: bool | UnsetType = UNSET
     monitors: Monitors | UnsetType = UNSET
-
-
-class Listing(Struct):
-    page: Page = 1
-    limit: PageLimit = 20
 
 
 class PageShape(TypedDict):
@@ -85,10 +80,8 @@ def routes(engine: Engine, pages: StatusPages, public: PublicPages, utc_ms: Call
     async def show_all() -> Response:
         """As those see them who keep them, oldest first."""
         asked = query(Listing)
-        first = (asked.page - 1) * asked.limit
-        total, found = await pages.of_workspace(gate.identity().workspace, first=first, limit=asked.limit)
-        shown = [page_shape(page) for page in found]
-        return reply({"statusPages": shown, "pagination": pagination(asked.page, asked.limit, total)})
+        total, found = await pages.of_workspace(gate.identity().workspace, first=asked.first, limit=asked.limit)
+        return reply({"statusPages": [page_shape(page) for page in found], "pagination": asked.pages(total)})
 
     @blueprint.get("/status-pages/<slug>")
     @described("Show a status page to everybody", needs=OPEN, answers={200: PublicPageShape})
@@ -110,8 +103,7 @@ def routes(engine: Engine, pages: StatusPages, public: PublicPages, utc_ms: Call
     @blueprint.route("/status-pages/<slug>", methods=["PUT", "PATCH"])
     @described("Change a status page", needs=WRITE, body=PageChanges, answers={200: PageShape}, errors=(409,))
     async def change(slug: str) -> Response:
-        data, workspace = await json_object(), gate.identity().workspace
-        body = read(PageChanges, {name: data[name] for name in data if name not in SHOWN_ONLY}, INVALID)
+        body, workspace = read(PageChanges, await json_object(without=SHOWN_ONLY), INVALID), gate.identity().workspace
         wanted = {name: value for name in body.__struct_fields__ if (value := getattr(body, name)) is not UNSET}
         if body.monitors is not UNSET:
             wanted["monitors"] = monitor_numbers(engine, workspace, body.monitors, INVALID)

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from quart import Blueprint, Response, g
 
 from peekaping.api import gate
-from peekaping.api.bodies import json_object, read
+from peekaping.api.bodies import Proof, json_object, read
 from peekaping.api.credentials import Credentials, hash_code, make_recovery_codes, step_of
 from peekaping.api.describe import SELF, described
 from peekaping.api.errors import ApiError
@@ -19,20 +19,18 @@ from peekaping.api.shapes import nothing, reply
 from peekaping.store.accounts import Accounts, User
 from peekaping.store.totp import OneTimePasswords
 
-Text = Annotated[str, Meta(min_length=1, max_length=1000, description="a text of 1 to 1000 characters")]
-
 
 class Preparation(Struct):
-    password: Text
+    password: Proof
 
 
 class Confirmation(Struct):
-    code: Text
+    code: Proof
 
 
 class Disabling(Struct):
-    password: Text
-    code: Text
+    password: Proof
+    code: Proof
     """A one-time password, or a recovery code."""
 
 

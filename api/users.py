@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, TypedDict
 
 from msgspec import Meta, Struct
 from quart import Blueprint, Response
 
 from peekaping.api import gate
 from peekaping.api.auth import Sessions
-from peekaping.api.bodies import json_object, query, read
+from peekaping.api.bodies import Name, json_object, query, read
 from peekaping.api.describe import ADMIN, READ, described
 from peekaping.api.errors import ApiError
 from peekaping.api.identity import Identity
@@ -28,9 +28,8 @@ Email = Annotated[
     str,
     Meta(pattern=r"^[^@\s]+@[^@\s]+$(?!\s)", max_length=254, description="an e-mail address such as me@example.com"),
 ]
-Name = Annotated[str, Meta(min_length=1, max_length=200, description="a text of 1 to 200 characters")]
 SHOWN_ONLY = ("id", "workspaceId", "totp", "createdAt")
-"""Fields that an update passes over, so that what was read can be sent back."""
+"""Left out of changes."""
 
 
 class NewUser(Struct, rename="camel"):
@@ -119,10 +118,7 @@ def routes(
     @described("Change a user", needs=ADMIN, body=UserChanges, answers={200: AccountShape}, errors=(409,))
     async def change(id: str) -> Response:
         """Whoever gets another password or other rights has to log in again."""
-        data: dict[str, Any] = await json_object()
-        for name in SHOWN_ONLY:
-            data.pop(name, None)
-        body, me = read(UserChanges, data, "Invalid user"), gate.identity()
+        body, me = read(UserChanges, await json_object(without=SHOWN_ONLY), "Invalid user"), gate.identity()
         user = await find_changeable(id)
         if not me.operator and body.operator not in (None, user.operator):
             raise ApiError(403, "Only operators make operators")

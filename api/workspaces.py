@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, TypedDict
+from typing import TypedDict
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 from quart import Blueprint, Response
 
-from peekaping.api.bodies import json_object, query, read
+from peekaping.api.bodies import Name, json_object, query, read
 from peekaping.api.describe import OPERATOR, described
 from peekaping.api.errors import ApiError
 from peekaping.api.listing import Listing
@@ -19,7 +19,7 @@ from peekaping.store.workspaces import Workspace, Workspaces
 
 
 class NewWorkspace(Struct):
-    name: Annotated[str, Meta(min_length=1, max_length=200, description="a text of 1 to 200 characters")]
+    name: Name
 
 
 class WorkspaceShape(TypedDict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self
 
@@ -86,7 +87,8 @@ class AsyncPeekapingClient(Server[OnTrio]):
 
     async def _exchange(self, request: Request, token: str | None = None) -> Answer:
         try:
-            async with self._http.stream(**calls.sent(request, token)) as response:
+            sent = calls.built(self._http, request, token)
+            async with aclosing(await self._http.send(sent, stream=True)) as response:
                 if request.into is not None and calls.is_file(response):
                     async for part in response.aiter_bytes():
                         await trio.to_thread.run_sync(request.into.write, part)

@@ -26,11 +26,11 @@ RENEWAL_MARGIN_S = 60
 
 
 class ClientError(Exception):
-    """Base of what the SDK raises."""
+    """Base of what the SDK raises. It is raised itself for what no request can hold: half a surrogate pair, NaN, no JSON."""
 
 
 class Unreachable(ClientError):
-    """No answer: the server cannot be reached, broke the connection or took too long. The cause is `__cause__`."""
+    """No answer: the server cannot be reached, broke the connection or took too long. Its message says which."""
 
 
 class ApiError(ClientError):
@@ -93,19 +93,14 @@ def websocket_url(base_url: str) -> str:
     return "ws" + root.removeprefix("http") + "/ws"
 
 
-def headers_for(token: str | None) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"} if token else {}
-
-
-def sent(request: Request, token: str | None) -> dict[str, Any]:
-    """A request as the arguments of httpx's `request`."""
-    return {
-        "method": request.method,
-        "url": request.path,
-        "params": {name: value for name, value in request.params.items() if value is not None},
-        "json": request.json,
-        "headers": headers_for(token),
-    }
+def built(http: httpx.Client | httpx.AsyncClient, request: Request, token: str | None) -> httpx.Request:
+    """A request as httpx has it, or the `ClientError` that says why it cannot be sent."""
+    params = {name: value for name, value in request.params.items() if value is not None}
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        return http.build_request(request.method, request.path, params=params, json=request.json, headers=headers)
+    except (ValueError, TypeError, httpx.InvalidURL) as error:
+        raise ClientError(f"this cannot be sent: {error}") from None
 
 
 def received(response: httpx.Response) -> Answer:

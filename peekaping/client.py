@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import closing
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,8 +26,8 @@ class PeekapingClient(Server[Blocking]):
       email, password: to log in at the first call; the access token is then renewed before it ends.
       timeout_s: how many seconds a call waits, for the connection and for each part of the answer.
 
-    Every call raises `ApiError` when the server refuses and `Unreachable` when there is no answer. Nothing is tried
-    twice: after `Unreachable` the caller decides whether to ask again.
+    Every call raises `ApiError` when the server refuses, `Unreachable` when there is no answer, and their base `ClientError`
+    for what cannot be sent. Nothing is tried twice: after `Unreachable` the caller decides whether to ask again.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class PeekapingClient(Server[Blocking]):
 
     def _exchange(self, request: Request, token: str | None = None) -> Answer:
         try:
-            with self._http.stream(**calls.sent(request, token)) as response:
+            with closing(self._http.send(calls.built(self._http, request, token), stream=True)) as response:
                 if request.into is not None and calls.is_file(response):
                     for part in response.iter_bytes():
                         request.into.write(part)

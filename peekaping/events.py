@@ -84,19 +84,19 @@ class EventStream:
         """In the client's nursery: one connection after the other, until one is refused for good."""
         token: str | None = None
         rejected: str | None = None
+        turned_away: str | None = None
         with self._scope, self._send:
             while True:
                 problem: Exception
+                connections = self._connections
                 try:
                     token = await self._token(rejected)
-                    if token is None or token == rejected:
+                    if token is None or token == turned_away:
                         raise ApiError(401, "UNAUTHORIZED", "The server does not accept this token for events")
                     await self._connection(token)
-                except* ApiError as refusals:
-                    problem = _first(refusals)
-                except* (Unreachable, ConnectionClosed, HandshakeError, OSError, trio.TooSlowError) as breaks:
-                    problem = _first(breaks)
-                if isinstance(problem, ApiError) and problem.status < 500 and problem.status != 429:
+                except* (ClientError, ConnectionClosed, HandshakeError, OSError, trio.TooSlowError) as problems:
+                    problem = _first(problems)
+                if isinstance(problem, ClientError) and not _passes(problem):
                     await self._send.send(problem)
                     return
                 code = _close_code(problem)
@@ -104,6 +104,8 @@ class EventStream:
                     await self._send.send(ApiError(429, "TOO_MANY_CONNECTIONS", "Close another event stream first"))
                     return
                 rejected = token if code == NOT_AUTHENTICATED else None
+                # What ended a connection that stood need not be the token's end: logging out everywhere spares API keys.
+                turned_away = rejected if self._connections == connections else None
                 pause = random.uniform(0.5, 1) * min(FIRST_PAUSE_S * 2**self._failures, LONGEST_PAUSE_S)
                 self._failures += 1
                 _log.warning("no live events from %s (%r), next try in %.1f s", self._url, problem, pause)
@@ -164,6 +166,13 @@ async def _next_message(websocket: WebSocketConnection) -> JsonObject:
             return message
         with trio.fail_after(CONNECT_TIMEOUT_S):
             await websocket.ping()
+
+
+def _passes(problem: ClientError) -> bool:
+    """Whether the same may go well a little later."""
+    return isinstance(problem, Unreachable) or (
+        isinstance(problem, ApiError) and (problem.status >= 500 or problem.status == 429)
+    )
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> Exception:

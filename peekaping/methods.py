@@ -87,8 +87,8 @@ def listed(at: str, name: str, params: Params | None = None, *, limit: int | Non
 
 
 def path(*parts: str) -> str:
-    """Ids are quoted: none leads out of its place."""
-    return "".join(f"/{quote(part, safe='')}" for part in parts)
+    """Ids are quoted: none leads out of its place. One that is no Unicode is not there either, which the server says."""
+    return "".join(f"/{quote(part, safe='', errors='replace')}" for part in parts)
 
 
 def given(**fields: Any) -> JsonObject:

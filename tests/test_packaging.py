@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("engine", "store", "api", "peekaping")
-FILES = ("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE")
+FILES = ("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "docs/monitors.md", "docs/channels.md")
 MAIN_JOB = """
 import re, subprocess, sys, time
 from pathlib import Path
@@ -49,8 +49,9 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, dist = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
     for folder in FOLDERS:  # with peekaping's links as links: following them is the build's job
         shutil.copytree(ROOT / folder, source / folder, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    (source / "docs").mkdir()
     for file in FILES:
-        shutil.copy(ROOT / file, source)
+        shutil.copy(ROOT / file, source / file)
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(dist), str(source))
     return dist
 

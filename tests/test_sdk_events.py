@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, serve_websocket
 
-from peekaping import ApiError, AsyncPeekapingClient, events
+from peekaping import ApiError, AsyncPeekapingClient, ClientError, events
 from peekaping.events import EventStream
 
 EVENT = {"type": "heartbeat", "data": {"monitorId": "monitor-1", "status": "up"}}
@@ -145,6 +145,29 @@ async def test_a_token_that_cannot_be_replaced_is_an_error() -> None:
         with pytest.raises(ApiError) as caught:
             await anext(stream)
     assert caught.value.status == 401
+
+
+async def test_a_key_whose_connection_was_ended_is_tried_once_more() -> None:
+    """Its user logged out everywhere, say: that ends the connection, not the key."""
+
+    async def end(websocket: WebSocketConnection, token: str) -> None:
+        await send(websocket, {"type": "auth_ok"})
+        await websocket.aclose(4401, "logged out")
+
+    async with serving(end, end, stay, refuse(4401)) as url, listening(url, "key") as stream:
+        types = [(await anext(stream))["type"] for _ in range(4)]
+    assert types == ["connected", "connected", "connected", "heartbeat"]
+    async with serving(end, refuse(4401)) as url, listening(url, "key") as stream:
+        assert (await anext(stream))["type"] == "connected"
+        with pytest.raises(ApiError) as caught:
+            await anext(stream)
+    assert caught.value.status == 401
+
+
+async def test_a_login_that_cannot_be_sent_is_an_error() -> None:
+    async with AsyncPeekapingClient("http://127.0.0.1:1", email="me@example.com", password="\ud800") as client:
+        with trio.fail_after(10), pytest.raises(ClientError, match="cannot be sent"):
+            await anext(client.events())
 
 
 async def test_too_many_connections_is_an_error_at_first() -> None:

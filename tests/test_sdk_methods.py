@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 import io
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_type
 
 import pytest
 
-from peekaping import AsyncPeekapingClient, PeekapingClient
+from peekaping import AsyncPeekapingClient, ClientError, PeekapingClient
 from peekaping.calls import JsonObject, JsonObjects, Request
 from peekaping.methods import Calls, Method
 from peekaping.resources import Server
@@ -111,6 +111,11 @@ def test_ids_cannot_leave_their_path() -> None:
     assert request.path == "/monitors/..%2Fstats%2Foverview%3Fx"
 
 
+def test_an_id_that_is_no_text_is_one_that_nothing_has() -> None:
+    (request,), _ = play(CALLS.monitors.get("\ud800"), {})
+    assert request.path == "/monitors/%3F"
+
+
 def test_times_are_sent_as_iso_dates() -> None:
     (request,), _ = play(
         CALLS.monitors.heartbeats(
@@ -124,6 +129,28 @@ def test_times_are_sent_as_iso_dates() -> None:
 def test_a_time_without_zone_is_refused_before_anything_is_sent() -> None:
     with pytest.raises(ValueError, match="time zone"):
         next(CALLS.monitors.heartbeats("monitor-1", from_=datetime(2024, 1, 20)))
+
+
+UNSENDABLE: dict[str, Callable[[Any], Any]] = {
+    "half a surrogate pair": lambda client: client.push("id", message="\ud800"),
+    "half a surrogate pair in a query": lambda client: client.monitors.list(status="\ud800"),
+    "no number": lambda client: client.push("id", ping=float("nan")),
+    "no JSON": lambda client: client.monitors.create({"name": object()}),
+}
+
+
+@pytest.mark.parametrize("call", UNSENDABLE.values(), ids=UNSENDABLE)
+async def test_what_cannot_be_sent_is_an_error_of_the_sdk(call: Callable[[Any], Any]) -> None:
+    with PeekapingClient("http://127.0.0.1:1") as client, pytest.raises(ClientError, match="cannot be sent"):
+        call(client)
+    async with AsyncPeekapingClient("http://127.0.0.1:1") as client_on_trio:
+        with pytest.raises(ClientError, match="cannot be sent"):
+            await call(client_on_trio)
+
+
+def test_a_key_that_no_header_can_hold_is_an_error_of_the_sdk() -> None:
+    with PeekapingClient("http://127.0.0.1:1", "peek_…") as client, pytest.raises(ClientError, match="cannot be sent"):
+        client.me()
 
 
 def test_a_push_sends_only_what_was_given() -> None:

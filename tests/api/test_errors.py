@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -172,3 +174,17 @@ async def test_nobody_gets_in_without_a_token(api: Api, method: str, path: str) 
         answer = await api.call(method, path, headers=headers)
         assert_refused(answer, 401, "UNAUTHORIZED")
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("text", [rb"\ud800", rb"x\udc00, and more", b"\xed\xa0\x80"])
+async def test_no_route_stumbles_over_text_that_is_none(api: Api, text: bytes) -> None:
+    """Half a surrogate pair and the like, in a body, a path, a query value."""
+    body = b'{"name":"%b","title":"%b","email":"%b","type":"%b","config":{"url":"%b"}}' % ((text,) * 5)
+    asked = list(operations(api.app))
+    assert len(asked) > 50
+    for operation in asked:
+        path = re.sub(r"{\w+}", quote(text), operation.path)
+        answer = await api.call(operation.method.upper(), f"{path}?page={quote(text)}", data=body, prefix="")
+        assert answer.status < 500, (operation.method, operation.path, answer)
+        if operation.body is not None and "{" not in operation.path:
+            assert answer.status in (400, 422), (operation.method, operation.path, answer)

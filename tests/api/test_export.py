@@ -64,11 +64,13 @@ async def test_csv_has_a_line_for_each(api: Api, count: int, monkeypatch: pytest
     assert [row[:4] for row in rows[-1:]] == [["2023-11-14T22:13:20.000Z", "up", "0", ""]][:count]
 
 
-@pytest.mark.parametrize("message", ['=HYPERLINK("http://evil")', "+1", "-1", "@x", "\tx"])
+@pytest.mark.parametrize(
+    "message", ['=HYPERLINK("http://evil")', "+1", "-1", "@x", "\tx", "\rx", "\n=1+1", "＝1+1", "＋1", "－1", "＠x"]
+)
 async def test_csv_holds_no_formula_of_the_targets(api: Api, message: str) -> None:
     path = await with_history(api, 1, message=message)
     content, _ = await downloaded(api, f"{path}.csv")
-    *_, row = csv.reader(io.StringIO(content.decode()))
+    *_, row = csv.reader(io.StringIO(content.decode(), newline=""))
     assert row[5] == f"'{message}"
 
 

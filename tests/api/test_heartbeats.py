@@ -84,6 +84,8 @@ async def test_a_date_is_its_midnight_utc_and_offsets_are_understood(api: Api) -
         ("limit=1001", {"limit"}),
         ("limit=ten", {"limit"}),
         ("from=2024-01-02&to=2024-01-01", {"to"}),
+        ("from=0001-01-01T00:00:00%2B01:00&to=9999-12-31T23:59:59-01:00", {"from", "to"}),  # no years of UTC
+        ("limit=5&limit=zzz&from=2024-01-01&from=2024-01-01", {"limit", "from"}),
         ("from=2024-01-20T10:00:00+02:00", {"from"}),  # a plus sign that nobody escaped is a space
     ],
 )

@@ -191,6 +191,17 @@ async def test_a_monitors_own_is_told_of_but_follows_the_monitor(api: Api) -> No
     assert_refused(await api.call("PATCH", path, {"status": "monitoring"}), 422, "VALIDATION_ERROR", {"status"})
 
 
+async def test_a_monitors_own_follows_its_name_also_when_it_was_sent_back(api: Api) -> None:
+    monitor = await api.push_monitor("Old")
+    await pushed(api, monitor, "down")
+    (shown,) = await listed(api)
+    path = f"/incidents/{shown['id']}"
+    changed = await api.call("PUT", path, {**shown, "status": "identified"})
+    assert (changed.status, changed.json["title"]) == (200, "Old is down")
+    assert (await api.call("PATCH", f"/monitors/{monitor['id']}", {"name": "New"})).status == 200
+    assert (await api.call("GET", path)).json["title"] == "New is down"
+
+
 async def test_they_can_be_listed_by_monitor_and_by_state(api: Api) -> None:
     shop, mail = [await api.push_monitor(name) for name in ("Shop", "Mail")]
     await pushed(api, shop, "down")

@@ -51,6 +51,14 @@ async def test_wrong_fields_are_named_at_once(api: Api) -> None:
     )
 
 
+async def test_an_end_that_no_calendar_has_in_utc_is_refused(api: Api) -> None:
+    body = {"name": "x", "scopes": ["read"], "expiresAt": "9999-12-31T23:59:59-01:00"}
+    assert_refused(await api.call("POST", "/api-keys", body), 422, "VALIDATION_ERROR", {"expiresAt"})
+    made = await api.key(expiresAt="9999-12-31T23:59:59Z")
+    (listed,) = (await api.call("GET", "/api-keys")).json["apiKeys"]
+    assert listed["expiresAt"] == made["expiresAt"] == "9999-12-31T23:59:59.000Z"
+
+
 async def test_a_revoked_key_ends_at_once_and_for_ever(tmp_path: Path) -> None:
     async with running(tmp_path) as api:
         kept, revoked = await api.key(), await api.key()

@@ -262,7 +262,7 @@ async def test_the_next_token_puts_off_the_end(autojump_clock: trio.testing.Mock
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch)
         await trio.sleep(600)
-        assert await client._answer({"type": "auth", "token": token()}, nothing) == {"type": "auth_ok"}
+        assert await client._reply_to({"type": "auth", "token": token()}, nothing) == {"type": "auth_ok"}
     assert ended_at_ms[0] - start_ms == pytest.approx(600_000 + ACCESS_MS, abs=1000)
 
 

@@ -13,10 +13,12 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from quart import Response
 
 from peekaping.api.describe import OPEN, described, description_of
+from peekaping.api.field_docs import meanings
 from peekaping.api.openapi import Operation, document, operations
 from peekaping.api.schemas import with_plain_names
 from peekaping.api.shapes import reply
 from peekaping.engine.alerts.channels import CHANNELS
+from peekaping.engine.probes import KINDS
 from tests.api.support import Api
 
 
@@ -87,6 +89,29 @@ async def test_it_has_the_fields_of_every_type_of_channel(api: Api) -> None:
     assert set(body["discriminator"]["mapping"]) == set(CHANNELS)
     assert set(made["components"]["schemas"]["EmailConfig"]["required"]) == {"host", "from", "to"}
     assert set(made["components"]["schemas"]["NewEmailChannel"]["required"]) == {"type", "name", "config"}
+
+
+def said(schema: dict[str, Any]) -> str:
+    """What a field's schema says of it, as the page finds it."""
+    return str(schema.get("description") or (schema.get("anyOf") or [{}])[0].get("description", ""))
+
+
+async def test_it_says_what_each_field_means_in_the_words_of_the_documentation(api: Api) -> None:
+    schemas = (await fetched(api))["components"]["schemas"]
+    named = [("monitors", kind, name.format(made.__name__)) for kind, (made, _) in KINDS.items()
+             for name in ("{}", "New{}", "{}Changes")]  # fmt: skip
+    named += [("channels", kind, f"{made.__name__}Config") for kind, made in CHANNELS.items()]
+    for page, kind, name in named:
+        means, fields = meanings(page, kind), schemas[name]["properties"]
+        for field in means.keys() & fields.keys() - {"type", "notifications"}:  # a schema of its own says that
+            assert said(fields[field]).endswith(means[field]), f"{name}.{field}"
+    push, telegram = schemas["PushMonitor"]["properties"], schemas["TelegramConfig"]["properties"]
+    assert said(push["grace"]) == "a whole number of milliseconds: how late a push may be"
+    assert said(telegram["chatId"]) == 'a text such as `"-1001234567890"` or `"@channel"`'
+    http = schemas["NewHttpMonitor"]["properties"]
+    assert said(http["checkCertExpiry"]).startswith("true or false: the monitor shows the target's certificate, and")
+    page = (await api.call("GET", "/docs", prefix="")).json.decode()
+    assert "how late a push may be" in page
 
 
 async def test_it_says_which_refusals_to_expect(api: Api) -> None:
