@@ -21,18 +21,14 @@ from peekaping.engine.probes import prepare
 from peekaping.engine.probes.probe import Probe
 from peekaping.engine.probes.push import Push, PushMonitor
 from peekaping.engine.records import Heartbeat, Outcome, Snapshot, State, Status, plain_message
-from peekaping.engine.schedule import Anchor, next_due, retry_due
+from peekaping.engine.schedule import Anchor, next_due, push_expected, retry_due
 from peekaping.engine.timekeeper import Alarm, Timekeeper
-from peekaping.engine.verdict import judge
+from peekaping.engine.verdict import judge, starvation
 
 log = logging.getLogger(__name__)
 
 MOST_WAITING_PUSHES = 100
 """More than this many pushes at once for one monitor are refused: its actor takes them in microseconds."""
-STARVED_S = 0.2
-"""A timeout that is delivered this late was not the target's: our own loop stood still."""
-STARVED_SHARE = 0.1
-"""Nor one of a check during which it stood still for so much of the time, though never so long at once."""
 
 
 class Counters:
@@ -79,8 +75,8 @@ class Runtime:
     """A monitor while the engine runs: its definition, its state, and the handle by which it is stopped."""
 
     __slots__ = (
-        "_failed_due", "_pushes", "certificate", "check_now", "entry", "last", "newest_at", "scope", "services", "state",
-        "stopped",
+        "_failed_due", "_push_missed", "_pushes", "certificate", "check_now", "entry", "expected", "last", "newest_at",
+        "scope", "services", "state", "stopped",
     )  # fmt: skip
 
     def __init__(self, snapshot: Snapshot, services: Services, *, check_now: bool) -> None:
@@ -97,6 +93,11 @@ class Runtime:
         self._pushes: tuple[trio.MemorySendChannel[Push], trio.MemoryReceiveChannel[Push]] | None = None
         self._failed_due = float("-inf")
         """When the failing check was due that the next retry follows, on trio's clock; changing the monitor moves neither."""
+        self.expected: float | None = None
+        """When the next push is expected, on trio's clock; changing the monitor moves this neither. None when that is to be found
+        out: after a start, after a pause, and for another interval."""
+        self._push_missed = False
+        """Whether the push that is waited for may have come while nobody listened."""
 
     @property
     def snapshot(self) -> Snapshot:
@@ -191,35 +192,43 @@ class Runtime:
     async def _listen(self, monitor: PushMonitor) -> None:
         interval_s, grace_s = monitor.interval / 1000, monitor.grace_ms / 1000
         receive = self.pushes[1]
-        expected = trio.current_time() + interval_s
+        if self.expected is None:
+            now = trio.current_time()
+            since_ms = self.last.at if self.last is not None else self.entry.created_ms
+            since = now - (self.services.utc_ms() - since_ms) / 1000
+            self.expected, self._push_missed = push_expected(since, interval_s, grace_s, now)
         while True:
-            with trio.move_on_at(expected + grace_s):
+            with trio.move_on_at(self.expected + grace_s):
                 push = await receive.receive()
                 self.services.counters.checks += 1
                 message = push.message or (plain_message(None) if push.status is Status.UP else "A push said so")
                 reason = None if push.status is Status.UP else "reported"
                 self.conclude(Outcome(push.status, message, reason, push.response_ms))
                 push.judged.set()
-                expected = trio.current_time() + interval_s
+                self.expected, self._push_missed = trio.current_time() + interval_s, False
                 continue
             self.services.counters.checks += 1
-            if (late_s := trio.current_time() - expected - grace_s) > STARVED_S:
+            now = trio.current_time()
+            how = starvation(interval_s, noticed_late_s=now - self.expected - grace_s)
+            if how is not None or self._push_missed:
                 self.services.counters.faults += 1
-                # Pushes may have come while nothing here ran.
-                self.conclude(_starved(f"it noticed the timeout {late_s:.1f} s late"))
-                expected = trio.current_time() + interval_s
+                missed = Outcome(Status.UNKNOWN, "A push was due while this server took none", "starved")
+                self.conclude(missed if how is None else _starved(how))  # pushes may have come while nothing here ran
+                self.expected, self._push_missed = now + interval_s, False
                 continue
             silent_for = f"No push within {monitor.interval / 1000:g} s and {monitor.grace_ms / 1000:g} s of grace"
             self.conclude(Outcome(Status.DOWN, silent_for, "no_push"))
-            expected += monitor.retry_interval_ms / 1000 if self.state.failures else interval_s
+            self.expected += monitor.retry_interval_ms / 1000 if self.state.failures else interval_s
 
 
 async def _probe_within(timeout_s: float, probe: Probe, services: Services, woken_late_s: float = 0.0) -> Outcome:
     """Run a probe under one deadline. A timeout is the target's failure, a bug or starvation of ours never is."""
-    counters, behind_before_s = services.counters, services.timekeeper.behind_s
+    counters, timekeeper = services.counters, services.timekeeper
     counters.checks += 1
+    behind_before_s = timekeeper.behind_s
     trace = Trace()
     deadline = trace.started + timeout_s
+    timekeeper.begin(trace.started)
     try:
         with trio.CancelScope(deadline=deadline):
             return await probe(trace)
@@ -227,19 +236,20 @@ async def _probe_within(timeout_s: float, probe: Probe, services: Services, woke
         counters.faults += 1
         log.exception("a probe crashed")
         return Outcome(Status.UNKNOWN, f"The check failed within the monitor: {type(error).__name__}: {error}", "fault")
+    finally:
+        timekeeper.end()
     doing = trace.doing
-    if (late_s := trio.current_time() - deadline) > STARVED_S:
+    how = starvation(
+        timeout_s,
+        noticed_late_s=trio.current_time() - deadline,
+        woken_late_s=woken_late_s,
+        behind_s=timekeeper.behind_s - behind_before_s,
+    )
+    if how is None and trace.phase == JUDGE:  # the answer was there in time
+        how = f"time was up while {doing}"
+    if how is not None:
         counters.faults += 1
-        return _starved(f"it noticed the timeout {late_s:.1f} s late")
-    if woken_late_s > STARVED_S:  # our loop is behind, so the answer may lie there unseen
-        counters.faults += 1
-        return _starved(f"the check was woken {woken_late_s:.1f} s late")
-    if (behind_s := services.timekeeper.behind_s - behind_before_s) > max(STARVED_S, STARVED_SHARE * timeout_s):
-        counters.faults += 1
-        return _starved(f"it stood still for {behind_s:.1f} s of the {timeout_s:g} s")
-    if trace.phase == JUDGE:  # the answer was there in time
-        counters.faults += 1
-        return _starved(f"time was up while {doing}")
+        return _starved(how)
     if trace.phase == RESOLVE:
         return Outcome(Status.UNKNOWN, f"Timeout after {timeout_s:g} s while {doing}", "resolver_timeout")
     return Outcome(Status.DOWN, f"Timeout after {timeout_s:g} s while {doing}", "timeout", phases=trace.finish()[1])

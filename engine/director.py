@@ -176,9 +176,15 @@ class Director:
             # Whoever sends what is there already, every minute perhaps, changed nothing: there is nothing to tell, to date
             # or to try out.
             return runtime.snapshot
-        now = self._services.utc_ms()
+        now = self._date(entry)
         changed = replace(entry, monitor=monitor, updated_ms=now)
         told = self._alerting.of_change(Event.UPDATED, changed, now)
+        if _checks_the_same(entry.monitor, monitor):
+            # A check that runs goes on: else a script that renames it sooner than a timeout hides a target that hangs.
+            await self._store.replace(changed, told)
+            self._alerting.wake_for(told)
+            runtime.entry = changed
+            return runtime.snapshot
         try:
             if not _asks_the_same(entry.monitor, monitor):
                 await _stop(runtime)  # first: nothing more is seen of the target that it had
@@ -195,7 +201,7 @@ class Director:
         runtime = self.runtime(id)
         if runtime.entry.paused == is_paused:
             return runtime.snapshot
-        changed = replace(runtime.entry, paused=is_paused, updated_ms=self._services.utc_ms())
+        changed = replace(runtime.entry, paused=is_paused, updated_ms=self._date(runtime.entry))
         await self._store.replace(changed)
         await _stop(runtime)
         runtime.entry = changed
@@ -217,6 +223,10 @@ class Director:
             del self._by_push_id[runtime.entry.push_id]
         self._stats.forget(number)
 
+    def _date(self, entry: Entry) -> int:
+        """The time of a change, in milliseconds; later than of the one before, since it names what is told of it."""
+        return max(self._services.utc_ms(), entry.updated_ms + 1)
+
     def _parse(self, fields: Mapping[str, Any], workspace: int) -> Monitor:
         rule = self._alerting.channels_rule(workspace)
         monitor = parse_monitor(fields, min_interval_ms=self._min_interval_ms, channels=rule)
@@ -230,9 +240,14 @@ class Director:
 
     def _go_on(self, runtime: Runtime, entry: Entry) -> None:
         """Start the actor of a changed monitor, with a check at once: somebody waits to see whether the change is right."""
-        if entry.target_ms != runtime.entry.target_ms:
+        before, runtime.entry = runtime.entry, entry
+        if entry.target_ms != before.target_ms:
             runtime.certificate = None
-        runtime.entry = entry
+            if runtime.state.failures:  # of the target before; the heartbeat tells those who count them after a start
+                state = resumed(runtime.state)
+                runtime.announce(state, Outcome(state.status, "Changed"), is_check=False)
+        if entry.paused or entry.monitor.interval != before.monitor.interval:
+            runtime.expected = None
         runtime.check_now = True
         self._start(runtime)
 
@@ -255,8 +270,13 @@ def _in_force(monitor: Monitor) -> bytes:
     return encode({**to_builtins(monitor), **monitor.computed()})
 
 
+def _checks_the_same(old: Monitor, new: Monitor) -> bool:
+    """Whether only fields differ that no check looks at."""
+    return _in_force(replace(new, name=old.name, notifications=old.notifications)) == _in_force(old)
+
+
 def _asks_the_same(old: Monitor, new: Monitor) -> bool:
-    """Whether only fields differ that every kind has (name, interval, retries), so that what was seen of the target still holds.
+    """Whether only fields differ that every kind has (interval, retries), so that what was seen of the target still holds.
 
     All others count as another target: which of them choose the server and the answer is each kind's own affair (a host, a
     redirect limit, a header), and to forget what is still true costs only the date since when.

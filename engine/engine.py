@@ -152,8 +152,8 @@ class Engine(Reading):
         return await self._director.add(monitor, workspace)
 
     async def update(self, id: str, changes: Mapping[str, Any]) -> Snapshot:
-        """Change the given fields (the API's names); None takes a field back to its default. The next check is at once, unless
-        all of that is so already, which changes nothing.
+        """Change the given fields (the API's names); None takes a field back to its default. The next check is at once. A
+        change of the name and of whom it tells alone leaves the checks as they are; what is so already changes nothing.
 
         Raises:
           NoSuchMonitor, Invalid.

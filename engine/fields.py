@@ -104,11 +104,13 @@ def parse_fields(
             continue
         try:
             value = values[field.name] = msgspec.convert(value, hint)
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, UnicodeEncodeError):
             errors[name], is_read = [f"{label} must be {_description(hint)}"], False
             continue
         rule = rules.get(field.name)
-        if name in kind.secrets and value == MASK:
+        if not _is_encodable(value):
+            errors[name], is_read = [f"{label} must be text that UTF-8 can encode"], False
+        elif name in kind.secrets and value == MASK:
             errors[name], is_read = [f"{label} is masked; give the secret itself"], False
         elif rule is not None and (problem := rule(value)) is not None:
             errors[name] = [f"{label} {problem}"]
@@ -136,6 +138,15 @@ def _fields(kind: type[Record]) -> dict[str, tuple[FieldInfo, Any]]:
     """The fields and their types with what is annotated, by their JSON names."""
     hints = get_type_hints(kind, include_extras=True)
     return {field.encode_name: (field, hints[field.name]) for field in msgspec.structs.fields(kind)}
+
+
+def _is_encodable(value: Any) -> bool:
+    """Whether it can be stored and shown: half of a surrogate pair cannot, which Python's texts may hold."""
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _label(name: str) -> str:

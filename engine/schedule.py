@@ -18,6 +18,8 @@ _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 SLOTS = 3000
 """One every 20 ms of a minute: three of 10,000 monitors in each, which is no burst. Below 3 s one every millisecond."""
+PATIENCE_S = 3600.0
+"""What a target that pushes has at least, or an interval where that is shorter, once somebody listens again."""
 
 # Slots are found again by division; this forgives the rounding of a floating-point clock, in slots.
 _ROUNDING = 1e-6
@@ -64,3 +66,16 @@ def next_due(first: float, interval: float, due: float, now: float) -> tuple[flo
 def retry_due(retry_interval: float, due: float, now: float) -> float:
     """When a failing check that was due at `due` and ended at `now` is tried again."""
     return max(due + retry_interval, now)
+
+
+def push_expected(since: float, interval: float, grace: float, now: float) -> tuple[float, bool]:
+    """When the push after the one at `since` is expected by who begins to listen now, and whether it may have come before.
+
+    It may have found nobody. A target pushes once an interval or more often, so a whole interval from now is always fair; where
+    intervals are long `PATIENCE_S` has to do. Else a backup that never comes would be forgiven for another day by each restart,
+    though the server was away for ten seconds of it.
+    """
+    expected = since + interval
+    came_before = expected + grace <= now and interval > PATIENCE_S
+    # Not later than a whole interval: `since` is the wall clock's, which may have been set back.
+    return min(max(expected, now + min(interval, PATIENCE_S)), now + interval), came_before

@@ -1,10 +1,15 @@
-"""What an outcome means for a monitor: a pure function of what was known and what was found."""
+"""What an outcome means for a monitor, and whose fault a timeout is: pure functions of what was known and what was found."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from peekaping.engine.records import State, Status
+
+STARVED_S = 0.2
+"""A timeout that is delivered this late was not the target's: our own loop stood still."""
+STARVED_SHARE = 0.1
+"""Nor one of a check during which it stood still for so much of the time, though never so long at once."""
 
 
 class Verdict(NamedTuple):
@@ -43,5 +48,24 @@ def paused(state: State) -> State:
 
 
 def resumed(state: State) -> State:
-    """Nothing is known of a resumed monitor until it was checked."""
+    """Nothing is known of a resumed monitor, or of one with another target, until it was checked."""
     return State(Status.PENDING, state.confirmed)
+
+
+def starvation(
+    timeout_s: float, *, noticed_late_s: float, woken_late_s: float = 0.0, behind_s: float = 0.0
+) -> str | None:
+    """How our own loop spoiled a check that timed out; None when it was in time, and the target was not.
+
+    Args:
+      noticed_late_s: how long after it was due the timeout was noticed.
+      woken_late_s: how long after it was due the check began: the loop was behind, so the answer may lie there unseen.
+      behind_s: for how long the loop stood still during the check, in sum.
+    """
+    if noticed_late_s > STARVED_S:
+        return f"it noticed the timeout {noticed_late_s:.1f} s late"
+    if woken_late_s > STARVED_S:
+        return f"the check was woken {woken_late_s:.1f} s late"
+    if behind_s > max(STARVED_S, STARVED_SHARE * timeout_s):
+        return f"it stood still for {behind_s:.1f} s of the {timeout_s:g} s"
+    return None

@@ -69,8 +69,6 @@ def _text_rule(text: str) -> str | None:
         return f"must have at most {LONGEST_TEXT} characters"
     try:
         unescape(text)
-    except UnicodeEncodeError:
-        return "must be text that UTF-8 can encode"
     except ValueError as error:
         return rf"holds {error}, which is none of \r, \n, \t, \\ and \xNN"
     return None

@@ -171,7 +171,7 @@ async def test_changes_of_a_failing_monitor_use_up_no_retries(autojump_clock: Mo
         id = (await engine.add(http(interval=60_000, retries=3, retryInterval=10_000))).entry.id
         for n in range(6):
             await trio.sleep(0.01)
-            await engine.update(id, {"name": f"site {n}"})
+            await engine.update(id, {"timeout": 1000 + n})
         await trio.sleep(0.01)
         assert len(network.times("site")) == 7, "each change is tried out at once"
         assert engine.get(id).state == State(PENDING, None, failures=1)
@@ -188,8 +188,42 @@ async def test_changes_do_not_keep_a_failing_monitor_from_going_down(autojump_cl
             if engine.get(id).state.status is DOWN:
                 break
             await trio.sleep(3)
-            await engine.update(id, {"name": f"site {n}"})
+            await engine.update(id, {"timeout": 1000 + n})
         assert trio.current_time() == pytest.approx(30, abs=4)
+
+
+async def test_a_change_of_the_name_alone_lets_a_check_go_on(autojump_clock: MockClock) -> None:
+    network = ScriptedNetwork(site=lambda: [1000.0])
+    async with engine_on(network) as engine:
+        id = (await engine.add(http(timeout=30_000))).entry.id
+        for n in range(10):
+            await trio.sleep(20)
+            await engine.update(id, {"name": f"site {n}"})
+        snapshot = engine.get(id)
+        assert (snapshot.entry.monitor.name, snapshot.state.status) == ("site 9", DOWN)
+        assert snapshot.last is not None
+        assert snapshot.last.at >= EPOCH_MS + 140_000, "it was checked once an interval all the while"
+        await engine.update(id, {"notifications": {"enabled": False}})
+        assert not engine.get(id).entry.monitor.notifications.enabled
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_failures_of_one_target_are_not_those_of_the_next(autojump_clock: MockClock, restarts: bool) -> None:
+    store = MemoryStore()
+    network = ScriptedNetwork(old=lambda: [FAILING], new=lambda: [FAILING])
+    async with engine_on(network, store) as engine:
+        id = (await engine.add(http("old", interval=60_000, retries=3))).entry.id
+        await trio.sleep(130)
+        assert engine.get(id).state == State(PENDING, None, failures=3)
+        await engine.update(id, {"url": "http://new/"})
+        await trio.sleep(1)
+        assert engine.get(id).state == State(PENDING, None, failures=1)
+        if not restarts:
+            await trio.sleep(125)
+            assert engine.get(id).state == State(PENDING, None, failures=3)
+    if restarts:
+        async with engine_on(network, store) as engine:
+            assert engine.get(id).state == State(PENDING, None, failures=1)
 
 
 async def test_a_change_that_helps_is_seen_at_once_and_the_next_failure_counts_anew(autojump_clock: MockClock) -> None:
@@ -424,6 +458,32 @@ async def test_a_renamed_monitor_is_checked_while_its_name_is_stored(autojump_cl
         assert network.times("new")
 
 
+class Noting(MemoryStore):
+    """A store that notes the keys of what is to be told of changes, and has none of it sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: list[str] = []
+
+    async def replace(self, entry: Entry, deliveries: Sequence[NewDelivery] = ()) -> None:
+        self.keys += [new.message.key for new in deliveries]
+        await super().replace(entry)
+
+
+async def test_each_change_of_one_millisecond_is_told_by_a_key_of_its_own(autojump_clock: MockClock) -> None:
+    store = Noting()
+    async with engine_on(ScriptedNetwork(site=lambda: [OK]), store) as engine:
+        config = {"url": "http://hook.example/", "events": ["monitor.updated"]}
+        await engine.channels.add({"type": "webhook", "name": "hook", "config": config})
+        id = (await engine.add(http())).entry.id
+        await engine.update(id, {"name": "first"})
+        await engine.update(id, {"name": "second"})
+        await engine.pause(id)
+        await engine.update(id, {"name": "third"})
+        assert trio.current_time() < 0.001
+    assert len(set(store.keys)) == len(store.keys) == 3
+
+
 class Hanging(Probe):
     async def __call__(self, trace: Trace) -> Outcome:
         trace.enter(WAIT)
@@ -463,6 +523,47 @@ async def test_a_timeout_while_the_loop_stood_still_again_and_again_is_our_own(
             nursery.start_soon(task)
         assert (await _probe_within(1, Hanging(), given)).status is status
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("others_wake_every_s", [1, 60])
+async def test_a_standstill_is_seen_where_monitors_are_few(
+    autojump_clock: MockClock, others_wake_every_s: float
+) -> None:
+    given = services()
+
+    async def tick() -> None:
+        alarm = Alarm(given.timekeeper)
+        while True:
+            await alarm.sleep_until(trio.current_time() + others_wake_every_s)
+
+    async def stand_still() -> None:
+        while True:
+            await trio.sleep(0.2)
+            autojump_clock.jump(0.15)
+
+    async with trio.open_nursery() as nursery:
+        for task in (given.timekeeper.run, tick, stand_still):
+            nursery.start_soon(task)
+        await trio.sleep(1.3)
+        outcome = await _probe_within(10, Hanging(), given)
+        assert (outcome.status, outcome.reason) == (UNKNOWN, "starved")
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_slot_that_passed_during_a_check_is_no_standstill(autojump_clock: MockClock) -> None:
+    slow = [False]
+
+    def flapping() -> list[bytes | float | Exception]:
+        slow[0] = not slow[0]
+        return [FAILING] if slow[0] else [15.0, OK]  # at a retry, beside its slots: when it ends the next has passed
+
+    network = ScriptedNetwork(flapping=flapping, hanging=lambda: [1000.0])
+    async with engine_on(network) as engine:
+        await engine.add(http("flapping", timeout=30_000, retries=1, retryInterval=50_000))
+        id = (await engine.add(http("hanging", timeout=30_000))).entry.id
+        await trio.sleep(600)
+        beats = await engine.heartbeats(id)
+    assert {(beat.status, beat.reason) for beat in beats} == {(DOWN, "timeout")}
 
 
 async def test_a_target_that_hangs_for_the_whole_interval_is_down_at_every_check(autojump_clock: MockClock) -> None:

@@ -59,6 +59,22 @@ def test_the_contracts_sample_messages() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("timeout", "\ud800", "Timeout must be a whole number of milliseconds"),
+        ("invertKeyword", "\ud800", "Invert keyword must be true or false"),
+        ("method", "\ud800", "Method must be one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        ("name", "half \ud800 a pair", "Name must be text that UTF-8 can encode"),
+        ("expectedHeaders", {"x": "\ud800"}, "Expected headers must be text that UTF-8 can encode"),
+        ("secretHeaders", ["\ud800"], "Secret headers must be text that UTF-8 can encode"),
+        ("notifications", {"channels": ["\ud800"]}, "Notifications must be text that UTF-8 can encode"),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_refused_in_every_field(field: str, value: object, message: str) -> None:
+    assert errors_of({**HTTP, field: value}) == {field: [message]}
+
+
 def test_every_wrong_field_is_named_at_once() -> None:
     errors = errors_of(
         {

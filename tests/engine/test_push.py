@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -115,3 +116,123 @@ async def test_while_failing_the_next_push_is_expected_after_the_retry_interval(
         assert engine.get(id).state.status is PENDING
         await trio.sleep(10)
         assert engine.get(id).state.status is DOWN
+
+
+DAY_S = 86_400
+
+
+def daily(**fields: Any) -> dict[str, Any]:
+    return job(interval=DAY_S * 1000, grace=10_000, **fields)
+
+
+async def shown_after(store: MemoryStore, *hours: float) -> list[Status]:
+    """What the one monitor shows before each stop of an engine that runs so long at a time."""
+    shown = []
+    for each in hours:
+        async with engine_on(ScriptedNetwork(), store) as engine:
+            await trio.sleep(each * 3600)
+            shown.append(engine.get("monitor-1").state.status)
+    return shown
+
+
+@pytest.mark.parametrize(("hours", "shown"), [((23, 23), DOWN), ((23.9, 0.9), UP), ((23.9, 1.1), DOWN)])
+async def test_a_daily_push_that_fails_is_seen_though_the_server_restarts_daily(
+    autojump_clock: MockClock, hours: tuple[float, float], shown: Status
+) -> None:
+    store = MemoryStore()
+    async with engine_on(ScriptedNetwork(), store) as engine:
+        await engine.push((await engine.add(daily())).entry.push_id or "")
+    assert await shown_after(store, *hours) == [UP, shown], "a push that found no server has an hour to come again"
+
+
+async def test_a_monitor_that_was_never_told_anything_goes_down_over_restarts(autojump_clock: MockClock) -> None:
+    store = MemoryStore()
+    async with engine_on(ScriptedNetwork(), store) as engine:
+        await engine.add(daily())
+    assert await shown_after(store, 20, 20) == [PENDING, DOWN]
+
+
+async def test_a_push_that_was_due_while_the_server_was_off_is_unknown_then_down(autojump_clock: MockClock) -> None:
+    store = MemoryStore()
+    async with engine_on(ScriptedNetwork(), store) as engine:
+        await engine.push((await engine.add(daily())).entry.push_id or "")
+    await trio.sleep(3 * DAY_S)
+    assert await shown_after(store, 0.9, 1.1) == [UP, Status.UNKNOWN]
+    assert await shown_after(store, 23, 23) == [Status.UNKNOWN, DOWN]
+
+
+async def test_a_short_restart_gives_a_push_a_whole_interval(autojump_clock: MockClock) -> None:
+    store = MemoryStore()
+    async with engine_on(ScriptedNetwork(), store) as engine:
+        await engine.push((await engine.add(job())).entry.push_id or "")
+        await trio.sleep(55)
+    async with engine_on(ScriptedNetwork(), store) as engine:
+        await trio.sleep(64.9)
+        assert engine.get("monitor-1").state.status is UP
+        await trio.sleep(0.2)
+        assert engine.get("monitor-1").state.status is DOWN
+
+
+async def test_changes_do_not_keep_a_silent_monitor_from_going_down(autojump_clock: MockClock) -> None:
+    async with engine_on(ScriptedNetwork()) as engine:
+        entry = (await engine.add(job())).entry
+        await engine.push(entry.push_id or "")
+        for n in range(6):
+            await trio.sleep(10)
+            await engine.update(entry.id, {"retryInterval": 10_000 + n})
+        await trio.sleep(5.1)
+        assert engine.get(entry.id).state.status is DOWN
+
+
+async def test_another_interval_counts_from_the_last_push_and_forgives_what_it_makes_late(
+    autojump_clock: MockClock,
+) -> None:
+    async with engine_on(ScriptedNetwork()) as engine:
+        entry = (await engine.add(daily())).entry
+        await engine.push(entry.push_id or "")
+        await trio.sleep(10 * 3600)
+        await engine.update(entry.id, {"interval": 12 * 3_600_000})
+        await trio.sleep(2 * 3600 + 11)
+        assert engine.get(entry.id).state.status is DOWN
+        await engine.push(entry.push_id or "")
+        await trio.sleep(1800)
+        await engine.update(entry.id, {"interval": 60_000})
+        await trio.sleep(69)
+        assert engine.get(entry.id).state.status is UP
+        await trio.sleep(2)
+        assert engine.get(entry.id).state.status is DOWN
+
+
+async def test_a_pause_neither_blames_a_push_that_it_refused_nor_forgives_one_after_it(
+    autojump_clock: MockClock,
+) -> None:
+    async with engine_on(ScriptedNetwork()) as engine:
+        entry = (await engine.add(daily())).entry
+        await engine.push(entry.push_id or "")
+        for _ in range(2):  # a push would have come when it was not paused
+            await trio.sleep(10 * 3600)
+            await engine.pause(entry.id)
+            await trio.sleep(3600)
+            await engine.resume(entry.id)
+        assert engine.get(entry.id).state.status is PENDING
+        await trio.sleep(2 * 3600 + 11)
+        assert engine.get(entry.id).state.status is DOWN
+        await engine.push(entry.push_id or "")
+        await engine.pause(entry.id)
+        await trio.sleep(3 * DAY_S)
+        await engine.resume(entry.id)
+        await trio.sleep(DAY_S)
+        assert engine.get(entry.id).state.status is Status.UNKNOWN
+
+
+async def test_a_clock_that_was_set_back_delays_a_silent_monitor_by_an_interval_at_most(
+    autojump_clock: MockClock,
+) -> None:
+    store = MemoryStore()
+    async with engine_on(ScriptedNetwork(), store) as engine:
+        await engine.push((await engine.add(job())).entry.push_id or "")
+        (beat,) = await store.heartbeats(1, limit=1)
+    await store.append([msgspec.structs.replace(beat, at=beat.at + DAY_S * 1000)])
+    async with engine_on(ScriptedNetwork(), store) as engine:
+        await trio.sleep(65.1)
+        assert engine.get("monitor-1").state.status is DOWN

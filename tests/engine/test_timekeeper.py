@@ -58,6 +58,27 @@ async def test_a_cancelled_sleeper_leaves_the_others_alone(autojump_clock: MockC
         nursery.cancel_scope.cancel()
 
 
+async def test_sleepers_that_give_up_leave_nothing_behind(autojump_clock: MockClock) -> None:
+    timekeeper = Timekeeper()
+    woken: list[float] = []
+
+    async def sleeper(due: float) -> None:
+        await Alarm(timekeeper).sleep_until(due)
+        woken.append(due)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(timekeeper.run)
+        for due in (40, 20, 30, 10):
+            nursery.start_soon(sleeper, due)
+        for n in range(1000):
+            with trio.move_on_after(0.001):
+                await Alarm(timekeeper).sleep_until(1e9 + n)
+        assert len(timekeeper._sleepers) < 10
+        await trio.sleep(50)
+        assert woken == [10, 20, 30, 40]
+        nursery.cancel_scope.cancel()
+
+
 async def sleep_until(timekeeper: Timekeeper, due: float) -> None:
     await Alarm(timekeeper).sleep_until(due)
 

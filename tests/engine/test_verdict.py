@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from peekaping.engine.records import State, Status
-from peekaping.engine.verdict import judge, paused, resumed
+from peekaping.engine.verdict import judge, paused, resumed, starvation
 
 UP, DOWN, PENDING, UNKNOWN = Status.UP, Status.DOWN, Status.PENDING, Status.UNKNOWN
 
@@ -36,6 +37,24 @@ def test_the_first_failures_of_a_new_monitor_use_its_retries() -> None:
 
 def test_one_good_check_forgives_all_failures() -> None:
     assert run(1, UP, DOWN, UP, DOWN) == [(UP, True), (PENDING, False), (UP, False), (PENDING, False)]
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "noticed_late_s", "woken_late_s", "behind_s", "how"),
+    [
+        (30, 0.1, 0.1, 2.9, None),
+        (1, 0.1, 0.1, 0.19, None),
+        (30, 0.3, 0.0, 0.0, "it noticed the timeout 0.3 s late"),
+        (30, 0.0, 0.3, 0.0, "the check was woken 0.3 s late"),
+        (30, 0.0, 0.0, 3.1, "it stood still for 3.1 s of the 30 s"),
+        (1, 0.0, 0.0, 0.21, "it stood still for 0.2 s of the 1 s"),
+    ],
+)
+def test_a_timeout_is_our_own_where_our_loop_was_late(
+    timeout_s: float, noticed_late_s: float, woken_late_s: float, behind_s: float, how: str | None
+) -> None:
+    found = starvation(timeout_s, noticed_late_s=noticed_late_s, woken_late_s=woken_late_s, behind_s=behind_s)
+    assert found == how
 
 
 def test_a_check_that_came_too_soon_fails_within_fewer_retries_too() -> None:

@@ -67,10 +67,10 @@ async def added(engine: Engine, fields: dict[str, Any]) -> tuple[str, Heartbeat]
 
 
 async def checked(engine: Engine, id: str, **changes: Any) -> Heartbeat:
-    """Change a monitor, by default its name alone, which checks at once; gives that check."""
-    name = f"{engine.get(id).entry.monitor.name}, checked again"
+    """Change a monitor, by default its retries alone, which checks at once; gives that check."""
+    retries = engine.get(id).entry.monitor.retries + 1
     with engine.subscribe() as live, trio.fail_after(10):
-        await engine.update(id, {"name": name, **changes})
+        await engine.update(id, {"retries": retries, **changes})
         return await check_in(live)
 
 
