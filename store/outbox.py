@@ -22,24 +22,27 @@ _ENQUEUE = f"""
     FROM json_each(?)
     WHERE value ->> 0 IN (SELECT number FROM channel WHERE settings ->> 'enabled') AND value ->> 1 IN (SELECT number FROM monitor)
 """
-# By its statistics, or without them, SQLite would look at all that a channel was ever sent.
+# By its statistics, or without them, SQLite would look at all that a channel was ever sent. This index has the order: what was
+# never tried is due since 0, and a look ends with the limit.
 _DUE = f"""
-    SELECT {_COLUMNS} FROM delivery AS it INDEXED BY waiting
-    WHERE channel = :channel AND state = '{State.WAITING}' AND due <= :now AND NOT EXISTS (
+    SELECT {_COLUMNS} FROM delivery AS it INDEXED BY waiting_until
+    WHERE channel = :channel AND state = '{State.WAITING}' AND (due <= :now OR first_tried > :now) AND NOT EXISTS (
         SELECT 1 FROM delivery AS earlier
         WHERE earlier.channel = it.channel AND earlier.monitor = it.monitor AND earlier.state = '{State.WAITING}'
         AND earlier.number < it.number {{which}}
     )
     ORDER BY {{order}} LIMIT :limit
 """
-_DUE_ONE_EACH = _DUE.format(which="", order="number")
-_DUE_ALL = _DUE.format(which="AND earlier.due > :now", order="ifnull(bundle, number), number")
+_DUE_ONE_EACH = _DUE.format(which="", order="due, number")
+_DUE_ALL = _DUE.format(
+    which="AND (earlier.due, earlier.bundle) IS NOT (it.due, it.bundle)", order="due, ifnull(bundle, number), number"
+)
 _NEXT = f"SELECT min(due) FROM delivery INDEXED BY waiting_until WHERE channel = ? AND state = '{State.WAITING}' AND due > ?"
 _KEPT = " ".join(f"WHEN '{event}' THEN {kept}" for event, kept in KEPT_OTHERWISE_MS.items())
 _FINISH = f"finished = :at, forget = :at + CASE event {_KEPT} ELSE {DELIVERIES_KEPT_MS} END"
 _SETTLE = """
     UPDATE delivery SET
-        tries = tries + 1, first_tried = ifnull(first_tried, :at), state = :state, answer = :answer, due = :due,
+        tries = tries + 1, first_tried = min(ifnull(first_tried, :at), :at), state = :state, answer = :answer, due = :due,
         {finish}
     WHERE number IN (SELECT value FROM json_each(:numbers)) {only}
 """
@@ -52,12 +55,14 @@ _GIVE_UP = f"""
 """
 _GIVE_UP_ALL = _GIVE_UP.format(channel=":channel", which="")
 _GIVE_UP_UNTRIED = _GIVE_UP.format(
-    channel="(SELECT channel FROM delivery WHERE number = :number)",
-    which="AND first_tried IS NULL AND created <= :since",
+    channel="(SELECT channel FROM delivery WHERE number = :first)",
+    which="""AND first_tried IS NULL AND created <= :since
+        AND monitor IN (SELECT monitor FROM delivery WHERE number IN (SELECT value FROM json_each(:numbers)))""",
 )
+# `created` is `made_ms`: its day begins anew. When it happened, which is shown, stays in the message.
 _REDELIVER = f"""
     UPDATE delivery SET
-        state = '{State.WAITING}', created = :now, due = :now, tries = 0, first_tried = NULL, bundle = NULL,
+        state = '{State.WAITING}', created = :now, due = 0, tries = 0, first_tried = NULL, bundle = NULL,
         finished = NULL, forget = NULL
     WHERE channel = :channel AND number = :number RETURNING {_COLUMNS}
 """
@@ -128,7 +133,8 @@ def settle(db: Database, tried: Tried) -> None:
     if tried.untried_since_ms is not None:
         since = tried.untried_since_ms
         why = {"why": tried.answer, "at": tried.at_ms}
-        db.execute(_GIVE_UP_UNTRIED, {"number": tried.numbers[0], "since": since, **why})
+        these = {"first": tried.numbers[0], "numbers": values["numbers"]}
+        db.execute(_GIVE_UP_UNTRIED, {**these, "since": since, **why})
 
 
 def give_up(db: Database, channel: int, why: str, now_ms: int) -> None:

@@ -163,10 +163,12 @@ class Alerting:
             count = reminder_number(since, every, now_ms)
             if every is None or count == 0:
                 continue
-            key = f"{entry.id}:{Event.REMINDER}:{since}:{count}:{channel.id}"
+            due_ms = since + count * every
+            # When, not which: `reminderEvery` may have changed meanwhile, and the fifth have been told of at another time.
+            key = f"{entry.id}:{Event.REMINDER}:{due_ms}:{channel.id}"
             if key in told:
                 yield key, None
-            elif may_remind(quiet, since, since + count * every, now_ms):
+            elif may_remind(quiet, since, due_ms, now_ms):
                 beat = _storable(last)
                 message = compose(Event.REMINDER, key=key, at=now_ms, entry=entry, heartbeat=beat, down_since=since)
                 yield key, NewDelivery(channel.number, entry.number, message)

@@ -5,6 +5,7 @@ A kind (`channels/*.py`) is its fields, their rules, and `send`.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -111,9 +112,19 @@ def _shown(channel: Channel, text: str) -> str:
     they were sent. Masked first: half a secret, or one whose spaces are gone, would not be found."""
     fields = msgspec.to_builtins(channel)
     for secret in sorted(_hidden(fields, masked(fields, channel.secrets)), key=len, reverse=True):
-        text = text.replace(secret, MASK).replace(quote(secret, safe=""), MASK)
+        for written in _written(secret):
+            text = text.replace(written, MASK)
     line = " ".join(text.split())
     return line if len(line) <= SHOWN else line[:SHOWN] + "…"
+
+
+def _written(secret: str) -> Iterator[str]:
+    """A secret as services repeat it: as it is, in an address, in JSON of either kind, with slashes as PHP writes them or not."""
+    yield secret
+    yield quote(secret, safe="")
+    for escaped in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+        yield escaped
+        yield escaped.replace("/", r"\/")
 
 
 def _hidden(whole: Any, shown: Any) -> Iterator[str]:

@@ -66,6 +66,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     """When it is tried next."""
     tries: int = 0
     first_tried_ms: int | None = None
+    """Never after the last try, however the clock is set."""
     bundle: int | None = None
     """Those that were sent in one message stay together, so that it is the same message at every try: the first one's number."""
     state: State = State.WAITING
@@ -96,7 +97,7 @@ class Tried(msgspec.Struct, frozen=True, gc=False):
     due_ms: int = 0
     """When to try again, while it is WAITING."""
     untried_since_ms: int | None = None
-    """What of the channel was made by then and never tried ends with these: it waited all its time behind what failed."""
+    """What of their monitors was made by then and never tried ends with these: it waited all its time behind them."""
 
 
 def channel_id(number: int) -> str:

@@ -85,15 +85,18 @@ class MemoryAlerts:
 
     async def due(self, channel: int, now_ms: int, *, one_each: bool, limit: int) -> Due:
         await trio.lowlevel.checkpoint()
+        firsts: dict[int, Delivery] = {}
         held: set[int] = set()
         found = []
         waiting = self._waiting(channel)
         for one in waiting:
-            if one.monitor not in held and one.due_ms <= now_ms:
-                found.append(one)
-            if one_each or one.due_ms > now_ms:
+            first = firsts.setdefault(one.monitor, one)
+            if one is not first and (one_each or (one.due_ms, one.bundle) != (first.due_ms, first.bundle)):
                 held.add(one.monitor)
-        found.sort(key=lambda one: (one.bundle or one.number, one.number))
+            is_due = one.due_ms <= now_ms or (one.first_tried_ms is not None and one.first_tried_ms > now_ms)
+            if is_due and one.monitor not in held:
+                found.append(one)
+        found.sort(key=lambda one: (one.due_ms, one.number if one_each else one.bundle or one.number, one.number))
         return Due(found[:limit], min((one.due_ms for one in waiting if one.due_ms > now_ms), default=None))
 
     def _waiting(self, channel: int) -> list[Delivery]:
@@ -113,7 +116,7 @@ class MemoryAlerts:
                 self._deliveries[number] = replace(
                     one,
                     tries=one.tries + 1,
-                    first_tried_ms=tried.at_ms if one.first_tried_ms is None else one.first_tried_ms,
+                    first_tried_ms=min(tried.at_ms if one.first_tried_ms is None else one.first_tried_ms, tried.at_ms),
                     state=tried.state,
                     answer=tried.answer,
                     due_ms=tried.due_ms,
@@ -121,8 +124,9 @@ class MemoryAlerts:
                 )
         first, since_ms = self._deliveries.get(tried.numbers[0]), tried.untried_since_ms
         if first is not None and since_ms is not None:
-            waiting = self._waiting(first.channel)
-            untried = [one for one in waiting if one.first_tried_ms is None and one.made_ms <= since_ms]
+            monitors = {self._deliveries[number].monitor for number in tried.numbers if number in self._deliveries}
+            behind = [one for one in self._waiting(first.channel) if one.monitor in monitors]
+            untried = [one for one in behind if one.first_tried_ms is None and one.made_ms <= since_ms]
             self._give_up(untried, tried.answer, tried.at_ms)
 
     def _give_up(self, deliveries: Iterable[Delivery], why: str, now_ms: int) -> None:
@@ -140,7 +144,7 @@ class MemoryAlerts:
         if one is None or one.channel != channel:
             return None
         again = replace(
-            one, made_ms=now_ms, due_ms=now_ms, tries=0, first_tried_ms=None, bundle=None, state=State.WAITING,
+            one, made_ms=now_ms, due_ms=0, tries=0, first_tried_ms=None, bundle=None, state=State.WAITING,
             finished_ms=None,
         )  # fmt: skip
         self._deliveries[number] = again

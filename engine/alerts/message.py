@@ -144,10 +144,12 @@ def compose(
 
 
 def grouped(messages: Sequence[Message], *, key: str, at: int) -> Message:
-    """One message that tells all of these, at least one, in their order; its event and severity are those of the worst."""
+    """One message that tells all of these, at least one, in their order. Its title says how it ended for each monitor; its event
+    and severity are those of the worst of these ends."""
     order = list(Severity)
-    worst = min(messages, key=lambda message: order.index(message.severity))
-    counts = Counter(message.event for message in messages)
+    last = {message.subject: message for message in messages}.values()
+    worst = min(last, key=lambda message: order.index(message.severity))
+    counts = Counter(message.event for message in last)
     title = ", ".join(_counted(event, counts[event]) for event in Event if counts[event])
     lines = [
         f"{message.title}: {message.text}" if message.text else message.title for message in messages[:MOST_LISTED]

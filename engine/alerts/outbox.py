@@ -19,7 +19,7 @@ from peekaping.engine.alerts.channel import NotDelivered, deliver
 from peekaping.engine.alerts.delivery import ChannelEntry, Delivery, State, Tried, channel_id
 from peekaping.engine.alerts.message import Message, grouped
 from peekaping.engine.alerts.ports import AlertStore
-from peekaping.engine.alerts.rules import TRIED_FOR_MS, last_try, next_try, quiet_until
+from peekaping.engine.alerts.rules import TRIED_FOR_MS, next_wait, quiet_until, tried_for
 from peekaping.engine.alerts.web import Web
 from peekaping.engine.ports import StoreFailed
 from peekaping.engine.supervisor import MONITOR, Supervisor
@@ -49,6 +49,9 @@ class _Lane:
         """The monitors of which a message is being sent."""
         self.rest_until = 0.0
         """By trio's clock."""
+        self.last_tries: dict[int, float] = {}
+        """When what fails is tried for the last time, by trio's clock, as the other may be set; known by the number, that of the
+        first where several are one message. A restart takes it away, and what is known no more has an hour again."""
 
 
 class Dispatcher:
@@ -102,7 +105,9 @@ class Dispatcher:
             self._nursery = None
 
     async def _keep(self, number: int, lane: _Lane) -> None:
-        with lane.scope:
+        if self._lanes.get(number) is not lane:
+            return  # forgotten before it began
+        with trio.CancelScope() as lane.scope:  # a new one each time: the dispatcher may run again after a crash
             await self._supervisor.keep(channel_id(number), partial(self._serve, number, lane), MONITOR)
 
     async def _serve(self, number: int, lane: _Lane) -> None:
@@ -123,6 +128,8 @@ class Dispatcher:
                     for batch in batches:
                         lane.busy.update(one.monitor for one in batch)
                         tries.start_soon(self._try, entry, lane, batch)
+                    if next_ms is None and not lane.busy:
+                        lane.last_tries.clear()  # nothing waits: what is left is of deliveries that are gone
                     wait_s = LOOK_AGAIN_S if next_ms is None else (next_ms - self._utc_ms()) / 1000
                 with trio.move_on_after(min(max(wait_s, 0), LOOK_AGAIN_S)):
                     await lane.bell.wait()
@@ -139,12 +146,13 @@ class Dispatcher:
 
     async def _batches(self, entry: ChannelEntry, lane: _Lane) -> tuple[list[list[Delivery]], int | None]:
         """What to send now, a message each, and when to look again."""
-        number, now_ms = entry.number, self._utc_ms()
+        number, now_ms, busy = entry.number, self._utc_ms(), set(lane.busy)
         if not entry.channel.groups:
             due, next_ms = await self._store.due(number, now_ms, one_each=True, limit=2 * AT_ONCE)
-            free = [one for one in due if one.monitor not in lane.busy]
+            # Of a monitor that was busy when the store was asked, it may have said what was sent since.
+            free = [one for one in due if one.monitor not in busy]
             return [[one] for one in free[: AT_ONCE - len(lane.busy)]], next_ms
-        if lane.busy:
+        if busy:
             return [], None  # the one that is being sent rings when it is done
         due, next_ms = await self._store.due(number, now_ms, one_each=False, limit=MOST_GROUPED)
         batch = [one for one in due if one.bundle == due[0].bundle]
@@ -159,26 +167,31 @@ class Dispatcher:
                 now = self._channels.get(entry.number)  # it may have changed while this waited
                 if now is None or not now.settings.enabled:
                     return  # what waited for it is given up
-                tried = await self._send(now, batch)
+                tried = await self._send(now, lane, batch)
             if entry.channel.groups:
                 # Also after a failure: what comes up while a service is down is to be a few messages when it is back.
                 retry_s = (tried.due_ms - tried.at_ms) / 1000 if tried.state is State.WAITING else GROUP_EVERY_S
                 lane.rest_until = trio.current_time() + min(retry_s, GROUP_EVERY_S)
             await self._settle(tried)
+            if tried.state is not State.WAITING:
+                lane.last_tries.pop(batch[0].number, None)
         finally:
             lane.busy.difference_update(one.monitor for one in batch)
             lane.bell.set()
 
-    async def _send(self, entry: ChannelEntry, batch: Sequence[Delivery]) -> Tried:
+    async def _send(self, entry: ChannelEntry, lane: _Lane, batch: Sequence[Delivery]) -> Tried:
         numbers, first = tuple(one.number for one in batch), batch[0]
         try:
             answer = await deliver(entry.channel, _message(batch), self._web)
         except NotDelivered as error:
-            now_ms, made_ms = self._utc_ms(), max(one.made_ms for one in batch)
-            last_ms = last_try(made_ms, now_ms if first.first_tried_ms is None else first.first_tried_ms)
-            due_ms = next_try(last_ms, first.tries + 1, now_ms, error.after_s, self._random.random())
-            if error.retry and due_ms is not None:
-                return Tried(numbers, now_ms, State.WAITING, error.text, due_ms)
+            now_ms, now_s = self._utc_ms(), trio.current_time()
+            age_ms = now_ms - max(one.made_ms for one in batch)
+            if first.tries == 0 or first.number not in lane.last_tries:
+                lane.last_tries[first.number] = now_s + tried_for(age_ms) / 1000
+            left_ms = round((lane.last_tries[first.number] - now_s) * 1000)
+            wait_ms = next_wait(left_ms, first.tries + 1, error.after_s, self._random.random())
+            if error.retry and wait_ms is not None:
+                return Tried(numbers, now_ms, State.WAITING, error.text, now_ms + wait_ms)
             log.error("%s to %s is given up: %s", first.event, entry.id, error.text)
             untried_since_ms = now_ms - TRIED_FOR_MS if error.retry else None
             return Tried(numbers, now_ms, State.FAILED, error.text, untried_since_ms=untried_since_ms)

@@ -53,9 +53,11 @@ class AlertStore(Protocol):
         """The channels for which something waits."""
 
     async def due(self, channel: int, now_ms: int, *, one_each: bool, limit: int) -> Due:
-        """At most `limit` of a channel's deliveries that are due, in their order, those of one bundle side by side.
+        """At most `limit` of a channel's deliveries that are due, those that have been so for longest first: what was never tried
+        comes before what failed, so that no alert is late by others that fail for hours.
 
-        None is given while an earlier one of its monitor waits for a later time. `one_each`: of each monitor only the first.
+        Of each monitor only its first (`one_each`), or its first with those that may be told in the same message: its bundle, or
+        what was never tried either. What was tried after the present instant is due: the clock was set back since.
         """
 
     async def bundle(self, numbers: Sequence[int]) -> None:
@@ -68,5 +70,5 @@ class AlertStore(Protocol):
         """How many deliveries of a channel there are, and some of them, newest first."""
 
     async def redeliver(self, channel: int, number: int, now_ms: int) -> Delivery | None:
-        """Let a delivery of a channel be tried again from now on, with the key it has, as if it were made now; None where there
-        is no such."""
+        """Let a delivery of a channel be tried again from now on, with the key it has, as if it were made now and never tried;
+        None where there is no such."""

@@ -28,8 +28,8 @@ class Reminder:
         self._store = store
         self._alerting = alerting
         self._utc_ms = utc_ms
-        self._told: set[str] = set()
-        """The keys of what holds now and is in the outbox. After a restart the outbox itself knows them."""
+        self._in_outbox: set[str] = set()
+        """The keys of what it was given, as far as that held at the last look. After a restart the outbox itself knows them."""
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
@@ -42,14 +42,14 @@ class Reminder:
 
     async def look(self) -> None:
         """Tell what holds at this instant and was not told; raises StoreFailed, and tells the rest when called again."""
-        now_ms, hold = self._utc_ms(), set[str]()
+        now_ms, holding = self._utc_ms(), set[str]()
         new: list[NewDelivery] = []
         channels: set[int] = set()
         began = time.perf_counter()
         try:
             for monitor in self._alerting.noticeable(now_ms):
-                for key, notice in self._alerting.notices(monitor, now_ms, self._told):
-                    hold.add(key)
+                for key, notice in self._alerting.notices(monitor, now_ms, self._in_outbox):
+                    holding.add(key)
                     if notice is not None:
                         new.append(notice)
                 if time.perf_counter() - began > STEP_S:
@@ -57,7 +57,7 @@ class Reminder:
                     new.clear()
                     began = time.perf_counter()
             await self._enqueue(new, channels)
-            self._told = hold
+            self._in_outbox = holding
         finally:  # no sooner: what is found in one look may be told in one message
             self._alerting.wake(channels)
 
@@ -66,5 +66,5 @@ class Reminder:
             await trio.lowlevel.checkpoint()
             return
         await self._store.enqueue(new)
-        self._told.update(notice.key for notice in new)
+        self._in_outbox.update(notice.key for notice in new)
         channels.update(notice.channel for notice in new)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from peekaping.engine.alerts.message import SEVERITIES, Event, Severity
@@ -13,7 +14,7 @@ FIRST_WAIT_MS = 1000
 LONGEST_WAIT_MS = 3_600_000
 TRIED_FOR_MS = DAY_MS
 TRIED_LATE_FOR_MS = 3_600_000
-"""For what was first tried late, as after a server that was off: one failing try, before the network is up, must not end it."""
+"""For what is first tried late, as after a server that was off: one failing try, before the network is up, must not end it."""
 JITTER = 0.25
 
 _ORDER = list(Severity)
@@ -28,33 +29,38 @@ def matters(event: Event, least: Severity) -> bool:
     return _ORDER.index(severity) <= _ORDER.index(least)
 
 
-def last_try(made_ms: int, first_tried_ms: int) -> int:
-    """When a message that fails is tried for the last time: a day after it was made, an hour after its first try at the soonest.
+def tried_for(age_ms: int) -> int:
+    """For how long, in ms, a message is tried that fails for the first time since the server's start, `age_ms` after it was made:
+    for the rest of its day, and an hour at least.
 
-    The day is not counted from the first try: behind a dead service the next message gets its first when the one before it is
-    given up, so each would wait a day longer than the last, and what waits would grow without end.
+    Its day begins when it was made, not with its first try: behind a dead service the next message gets its first when the one
+    before it is given up, so each would wait a day longer than the last, and what waits would grow without end.
     """
-    made_ms = min(made_ms, first_tried_ms)  # the clock may have been ahead then
-    return max(made_ms + TRIED_FOR_MS, first_tried_ms + TRIED_LATE_FOR_MS)
+    return max(TRIED_FOR_MS - max(age_ms, 0), TRIED_LATE_FOR_MS)
 
 
-def next_try(last_ms: int, tries: int, now_ms: int, after_s: float | None, chance: float) -> int | None:
-    """When to try again after so many tries, the last time at `last_ms`; None: no more.
+def next_wait(left_ms: int, tries: int, after_s: float | None, chance: float) -> int | None:
+    """How long to wait, in ms, after so many tries, where `left_ms` are left for more; None: it is given up.
 
     Waits double from a second to an hour, with up to a quarter more (`chance`, from 0 to 1), so that what failed together does
     not come back together. A service that says how long it wants to be left alone (`after_s`) is.
     """
-    if now_ms >= last_ms:
+    if left_ms < FIRST_WAIT_MS:
         return None
     wait = min(FIRST_WAIT_MS << min(tries - 1, 20), LONGEST_WAIT_MS) * (1 + JITTER * chance)
-    return min(now_ms + round(max(wait, (after_s or 0) * 1000)), last_ms)
+    return min(round(max(wait, (after_s or 0) * 1000)), left_ms)
+
+
+@lru_cache(maxsize=1024)  # all 600 that there are: `zoneinfo` keeps eight, and reads the others from disk each time
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
 
 
 def quiet_until(hours: QuietHours | None, now_ms: int) -> int | None:
     """When the quiet hours end that this instant is in; None: it is in none."""
     if hours is None:
         return None
-    zone = ZoneInfo(hours.timezone)
+    zone = _zone(hours.timezone)
     now = datetime.fromtimestamp(now_ms / 1000, zone)
     clock = now.time()
     spans_midnight = hours.start > hours.end

@@ -39,9 +39,10 @@ class Web:
         self.tls = tls
         self._network = HostNetwork(EgressGuard(self.deny))
         self._client = http_client(self._network, tls)
-        self.threads = trio.CapacityLimiter(20)
-        """Slots for those who call `in_thread`, and for `ask_process`: each holds one around its send, see `Channel.slot`."""
-        self.processes = trio.CapacityLimiter(4)  # 60 MB each
+        self.thread_slots = trio.CapacityLimiter(20)
+        """For those who call `in_thread`: each holds one around its send, see `Channel.slot`."""
+        self.process_slots = trio.CapacityLimiter(4)
+        """The same for `ask_process`: a process takes 60 MB."""
         # Its own threads: those that wait for slow mail servers must not hold up the store's. There are more than slots, as one
         # that was stopped has none and takes a moment to end.
         self._threads = trio.CapacityLimiter(40)

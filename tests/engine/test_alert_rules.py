@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 import pytest
@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from peekaping.engine.alerts.message import SEVERITIES, Event, Severity
 from peekaping.engine.alerts.rules import (
     certificate_threshold,
-    last_try,
     matters,
     may_remind,
-    next_try,
+    next_wait,
     quiet_until,
     reminder_number,
+    tried_for,
 )
 from peekaping.engine.alerts.settings import DAY_MS, ChannelSettings, QuietHours
 
@@ -36,22 +36,22 @@ def ms(text: str, zone: str) -> int:
 
 
 @given(st.integers(1, 60), st.integers(-DAY_MS, DAY_MS), st.floats(0, 200_000) | st.none(), st.floats(0, 1))
-def test_a_try_comes_later_than_now_and_none_after_the_last(
+def test_a_try_comes_no_sooner_than_after_a_second_and_none_after_the_last(
     tries: int, left_ms: int, after_s: float | None, chance: float
 ) -> None:
-    again = next_try(NOW + left_ms, tries, NOW, after_s, chance)
-    if left_ms <= 0:
-        assert again is None
+    wait = next_wait(left_ms, tries, after_s, chance)
+    if left_ms < 1000:
+        assert wait is None
     else:
-        assert again is not None
-        assert NOW < again <= NOW + left_ms
+        assert wait is not None
+        assert 1000 <= wait <= left_ms
 
 
 def test_a_message_has_a_day_from_when_it_was_made_and_an_hour_at_least() -> None:
-    assert last_try(NOW, NOW + 5) == NOW + DAY_MS
-    assert last_try(NOW, NOW + 12 * HOUR_MS) == NOW + DAY_MS, "it waited behind others"
-    assert last_try(NOW, NOW + 10 * DAY_MS) == NOW + 10 * DAY_MS + HOUR_MS, "the server was off"
-    assert last_try(NOW + 400 * DAY_MS, NOW) == NOW + DAY_MS, "the clock was ahead when it was made"
+    assert tried_for(5) == DAY_MS - 5
+    assert tried_for(12 * HOUR_MS) == 12 * HOUR_MS, "it waited behind others"
+    assert tried_for(10 * DAY_MS) == HOUR_MS, "the server was off"
+    assert tried_for(-400 * DAY_MS) == DAY_MS, "the clock was ahead when it was made"
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,20 @@ def test_quiet_hours_go_by_the_clock_on_the_wall(hours: tuple[str, str], now: st
     zone = "Europe/Berlin"
     until = quiet_until(QuietHours(*hours, zone), ms(now, zone))
     assert until == (None if end is None else ms(end, zone))
+
+
+def test_each_time_zone_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+
+    def from_disk(name: str) -> ZoneInfo:
+        read.append(name)
+        return ZoneInfo(name)
+
+    monkeypatch.setattr("peekaping.engine.alerts.rules.ZoneInfo", from_disk)
+    names = sorted(available_timezones())[:30]
+    for name in names * 3:
+        quiet_until(QuietHours("22:00", "07:00", name), NOW)
+    assert len(read) == len(set(read))
 
 
 @given(TIMES, TIMES, ZONES, INSTANTS)

@@ -13,8 +13,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from peekaping.engine.alerts.channel import Channel, NotDelivered
 from peekaping.engine.alerts.channels import parse_channel
-from peekaping.engine.alerts.delivery import State, Tried
-from peekaping.engine.alerts.message import Message
+from peekaping.engine.alerts.delivery import NewDelivery, State, Tried
+from peekaping.engine.alerts.message import Event, Message, compose
 from peekaping.engine.alerts.outbox import AT_ONCE, GROUP_EVERY_S, Dispatcher
 from peekaping.engine.alerts.ports import Due
 from peekaping.engine.alerts.settings import ChannelSettings
@@ -22,7 +22,8 @@ from peekaping.engine.alerts.web import Web
 from peekaping.engine.engine import Engine
 from peekaping.engine.memory import MemoryStore
 from peekaping.engine.ports import StoreFailed
-from peekaping.engine.supervisor import Supervisor
+from peekaping.engine.probes import parse_monitor
+from peekaping.engine.supervisor import MONITOR, Supervisor
 
 from .alert_services import SLACK, WEBHOOK, Services, Sites, add_channel, add_sites, named, services
 from .scripted import EPOCH_MS, engine_on, http, virtual_utc_ms
@@ -167,6 +168,51 @@ async def test_one_message_that_hangs_holds_up_none_of_other_monitors(
         await add_sites(engine, names, [await add_channel(engine)])
         await trio.sleep(5)
     assert sorted(services.events()) == sorted((name, "down") for name in names[1:])
+
+
+async def test_messages_that_hang_for_hours_hold_up_no_news(autojump_clock: MockClock, services: Services) -> None:
+    async def hang(channel: Channel, message: Message) -> None:
+        if named(message)[0] != "news":
+            await trio.sleep(30)
+            raise NotDelivered("The service did not answer within 30 seconds", retry=True)
+
+    names = [f"site{n}" for n in range(20)]
+    sites = Sites("news", *names)
+    services.react = hang
+    async with engine_on(sites.network) as engine:
+        await add_sites(engine, ["news", *names], [await add_channel(engine)])
+        await trio.sleep(5)
+        sites.down = set(names)
+        await trio.sleep(5 * 60)
+        sites.down.add("news")
+        await trio.sleep(40)
+        assert services.events() == [("news", "down")], "as soon as one of the four tries ends"
+
+
+async def test_what_is_sent_while_the_outbox_is_read_is_not_sent_again(
+    autojump_clock: MockClock, services: Services
+) -> None:
+    class Late(MemoryStore):
+        """It tells how things were when it was asked, as a database does that is written meanwhile."""
+
+        async def due(self, channel: int, now_ms: int, *, one_each: bool, limit: int) -> Due:
+            found = await super().due(channel, now_ms, one_each=one_each, limit=limit)
+            await trio.sleep(0.3)
+            return found
+
+    async def take(channel: Channel, message: Message) -> None:
+        await trio.sleep(0.2 if message.event == "monitor.down" else 1)
+
+    names = [f"site{n}" for n in range(8)]
+    sites = Sites(*names)
+    services.react = take
+    async with engine_on(sites.network, Late()) as engine:
+        await add_sites(engine, names, [await add_channel(engine)])
+        for down in (set(names), set[str]()):
+            await trio.sleep(5)
+            sites.down = down
+        await trio.sleep(60)
+    assert sorted(services.events()) == sorted((name, event) for name in names for event in ("down", "up"))
 
 
 async def test_an_outage_of_many_is_told_to_people_in_few_messages(
@@ -350,6 +396,41 @@ async def test_a_channel_may_go_just_when_it_has_something_to_do(autojump_clock:
         await trio.sleep(60)
         nursery.cancel_scope.cancel()
     assert list(supervisor.recent) == []
+
+
+async def test_after_a_crash_of_the_dispatcher_alerts_are_sent_again(
+    autojump_clock: MockClock, services: Services
+) -> None:
+    class Fragile(Dispatcher):
+        def forget(self, channel: int) -> None:
+            super().forget(channel)
+            assert self._nursery is not None
+            self._nursery.start_soon(self._crash)
+
+        async def _crash(self) -> None:
+            raise ZeroDivisionError
+
+    store, supervisor = MemoryStore(), Supervisor(virtual_utc_ms)
+    config = parse_channel("webhook", {"url": "http://hook.example/"})
+    kept, gone = [
+        await store.add_channel(config, ChannelSettings(name=name), workspace=1, now_ms=0) for name in ("kept", "gone")
+    ]
+    entry = await store.add(parse_monitor(http("shop"), min_interval_ms=1000), now_ms=0, push_id=None)
+    async with Web() as web, trio.open_nursery() as nursery:
+        dispatcher = Fragile(store, {one.number: one for one in (kept, gone)}, web, supervisor, virtual_utc_ms)
+        nursery.start_soon(supervisor.keep, "dispatcher", dispatcher.run, MONITOR)
+        await wait_all_tasks_blocked()
+        dispatcher.wake([kept.number, gone.number])
+        await wait_all_tasks_blocked()
+        dispatcher.forget(gone.number)
+        await trio.sleep(5)
+        message = compose(Event.DOWN, key="k", at=0, entry=entry)
+        await store.enqueue([NewDelivery(kept.number, entry.number, message)])
+        dispatcher.wake([kept.number])
+        await trio.sleep(5)
+        nursery.cancel_scope.cancel()
+    assert services.events() == [("shop", "down")]
+    assert [crash.actor for crash in supervisor.recent] == ["dispatcher"]
 
 
 async def test_nothing_is_kept_for_a_channel_that_is_disabled(autojump_clock: MockClock, services: Services) -> None:

@@ -67,25 +67,24 @@ async def test_what_waits_behind_a_dead_service_has_its_day_too_and_the_queue_do
         assert await waiting(engine, hook) == []
 
 
-async def test_what_nobody_came_to_try_in_a_day_ends_with_what_was_tried(
+async def test_what_waited_a_day_behind_a_message_of_its_monitor_ends_with_it(
     autojump_clock: MockClock, services: Services
 ) -> None:
-    async def hang(channel: Channel, message: Message) -> None:
-        await trio.sleep(11 * HOUR)
-        await busy(channel, message)
-
-    services.react = hang
+    services.react = busy
     async with engine_on(Sites().network) as engine:
         hook = await add_channel(engine)
-        jobs = [await add_job(engine, hook, f"job{n}") for n in range(12)]
-        for job in jobs:
-            await engine.push(job, status=Status.DOWN)
+        job = await add_job(engine, hook)
+        for status in (Status.DOWN, Status.UP, Status.DOWN, Status.UP):
+            await engine.push(job, status=status)
+            await trio.sleep(MINUTE)
         await trio.sleep(23 * HOUR)
-        await engine.push(jobs[0], status=Status.UP)
-        await trio.sleep(23 * HOUR)
+        await engine.push(job, status=Status.DOWN)
+        await trio.sleep(2 * HOUR)
         *old, young = await all_of(engine, hook)
         assert {one.state for one in old} == {State.FAILED}
-        assert any(one.tries == 0 for one in old), "four at a time take 11 hours"
+        assert [one.tries > 0 for one in old] == [True, True, False, False], (
+            "the second had an hour, and these behind it"
+        )
         assert young.state is State.WAITING, "its day is not over"
 
 
@@ -104,6 +103,75 @@ async def test_after_days_without_a_server_a_message_has_an_hour(autojump_clock:
         assert [one.state for one in await all_of(engine, hook)] == [State.FAILED]
         tries = [sent.at for sent in services.tried]
         assert HOUR - 1 <= tries[-1] - tries[0] <= HOUR + 1
+
+
+async def test_one_failing_try_after_a_start_ends_nothing_that_waited_meanwhile(
+    autojump_clock: MockClock, services: Services
+) -> None:
+    store = MemoryStore()
+    services.react = busy
+    async with engine_on(Sites().network, store) as engine:
+        hook = await add_channel(engine, quietHours={"from": "22:45", "to": "07:00"})  # it is 22:13
+        jobs = [await add_job(engine, hook, f"job{n}") for n in range(6)]
+        await engine.push(jobs[0], status=Status.DOWN)
+        await trio.sleep(HOUR)
+        assert services.tried != []
+        for job in jobs[1:]:
+            await engine.push(job, status=Status.DOWN)
+        await engine.push(jobs[0], status=Status.UP)
+        await trio.sleep(MINUTE)
+    await trio.sleep(2 * DAY + 9 * HOUR)
+    async with engine_on(Sites().network, store) as engine:
+        await trio.sleep(2)  # by then the network is up
+        services.react = None
+        await trio.sleep(HOUR)
+        told = [(f"job{n}", "down") for n in range(6)]
+        assert sorted(services.events()) == sorted([*told, ("job0", "up")])
+
+
+class SetClock:
+    """A wall clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.ahead_ms = 0
+
+    def __call__(self) -> int:
+        return virtual_utc_ms() + self.ahead_ms
+
+
+async def test_a_clock_that_leaps_ahead_takes_nothing_of_a_messages_day(
+    autojump_clock: MockClock, services: Services
+) -> None:
+    clock = SetClock()
+    services.react = busy
+    async with Engine.open(network=Sites().network, utc_ms=clock) as engine:
+        hook = await add_channel(engine)
+        await engine.push(await add_job(engine, hook), status=Status.DOWN)
+        await trio.sleep(5)
+        clock.ahead_ms = int(2 * DAY * 1000)
+        await trio.sleep(22 * HOUR)
+        services.react = None
+        await trio.sleep(1.3 * HOUR)
+        assert services.events() == [("job", "down")]
+
+
+async def test_a_clock_that_is_set_back_silences_no_monitor(autojump_clock: MockClock, services: Services) -> None:
+    clock = SetClock()
+    clock.ahead_ms = int(30 * DAY * 1000)
+    services.react = busy
+    async with Engine.open(network=Sites().network, utc_ms=clock) as engine:
+        hook = await add_channel(engine)
+        job = await add_job(engine, hook)
+        await engine.push(job, status=Status.DOWN)
+        await trio.sleep(5)
+        clock.ahead_ms = 0
+        await trio.sleep(5 * MINUTE)
+        assert len(services.tried) < 15, "it has its waits all the same"
+        services.react = None
+        await trio.sleep(5 * MINUTE)
+        await engine.push(job, status=Status.UP)
+        await trio.sleep(1)
+        assert services.events() == [("job", "down"), ("job", "up")]
 
 
 async def test_what_was_held_back_by_a_long_night_is_tried(autojump_clock: MockClock, services: Services) -> None:

@@ -111,6 +111,22 @@ async def test_of_the_reminders_of_a_night_the_last_is_told_in_the_morning(
     assert next_hour.at == pytest.approx(9 * HOUR, abs=11)
 
 
+@pytest.mark.parametrize(("before", "after"), [(300_000, HOUR_MS), (HOUR_MS, 300_000)])
+async def test_reminders_that_are_to_come_at_other_times_do_so_from_then_on(
+    autojump_clock: MockClock, services: Services, before: int, after: int
+) -> None:
+    async with engine_on(Sites().network) as engine:
+        hook = await add_channel(engine, reminderEvery=before)
+        await engine.push(await push_monitor(engine, hook), status=Status.DOWN)
+        await trio.sleep(5 * HOUR + 60)
+        services.taken.clear()
+        await engine.channels.update(hook, {"reminderEvery": after})
+        await trio.sleep(3 * HOUR)
+    times = [sent.at for sent in services.taken]
+    steps = range(5 * HOUR_MS + after, 8 * HOUR_MS + 1, after)
+    assert times == pytest.approx([step / 1000 for step in steps], abs=11)
+
+
 async def test_after_a_restart_the_last_that_was_missed_is_told_and_the_next_are_on_time(
     autojump_clock: MockClock, services: Services
 ) -> None:
@@ -163,7 +179,7 @@ async def test_what_could_not_be_stored_is_told_later_and_the_rest_not_again(aut
         desk.outbox.fails = False
         await trio.sleep(60)
         nursery.cancel_scope.cancel()
-    assert desk.outbox.keys == [f"monitor-1:monitor.reminder:{EPOCH_MS}:1:channel-1"]
+    assert desk.outbox.keys == [f"monitor-1:monitor.reminder:{EPOCH_MS + HOUR_MS}:channel-1"]
 
 
 async def test_a_look_at_many_monitors_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +228,7 @@ async def test_the_end_of_a_certificate_is_told_once_for_each_threshold() -> Non
         desk.now_ms = EPOCH_MS + hour * HOUR_MS
         await desk.reminder.look()
     assert [key.split(":")[3] for key in desk.outbox.keys] == ["21", "14", "7", "1"]
-    assert len(desk.reminder._told) == 1, "what holds no more is forgotten"
+    assert len(desk.reminder._in_outbox) == 1, "what holds no more is forgotten"
 
     desk.outbox.batches.clear()
     runtime.certificate = SeenCertificate(replace(certificate, fingerprint="cd" * 32), EPOCH_MS)

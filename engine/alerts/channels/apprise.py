@@ -30,7 +30,7 @@ class Apprise(Worded, frozen=True, kw_only=True, tag="apprise"):
 
     def slot(self, web: Web) -> AbstractAsyncContextManager[None]:
         """See `Channel.slot`."""
-        return web.processes
+        return web.process_slots
 
     async def send(self, message: Message, web: Web) -> str:
         """See `Channel.send`."""

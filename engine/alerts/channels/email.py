@@ -86,7 +86,7 @@ class Email(Channel, frozen=True, kw_only=True, tag="email"):
 
     def slot(self, web: Web) -> AbstractAsyncContextManager[None]:
         """See `Channel.slot`."""
-        return web.threads
+        return web.thread_slots
 
     async def send(self, message: Message, web: Web) -> str:
         """See `Channel.send`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -119,6 +120,18 @@ async def test_an_error_does_not_tell_a_secret() -> None:
         with pytest.raises(NotDelivered) as failure:
             await deliver(Echo(url=f"https://host/hook/{SECRET}"), down(), web)
     assert failure.value.text == f"no luck with {MASK} by {MASK} at host"
+
+
+@pytest.mark.parametrize("ensure_ascii", [True, False])
+@pytest.mark.parametrize("slash", ["/", r"\/"])
+async def test_a_secret_that_is_repeated_in_json_is_not_told(ensure_ascii: bool, slash: str) -> None:
+    secret = 'pass"word/äöü-very-secret'
+    said = json.dumps({"error": "unknown", "secret": secret}, ensure_ascii=ensure_ascii).replace("/", slash)
+    async with service(Answer(200, said.encode())) as receiver:
+        channel = parse_channel("webhook", {"url": receiver.url, "secret": secret})
+        async with Web(LOOPBACK_ALLOWED) as web:
+            text = await deliver(channel, down(), web)
+    assert text == f'200 OK: {{"error": "unknown", "secret": "{MASK}"}}'
 
 
 @pytest.mark.parametrize("status", [200, 503])

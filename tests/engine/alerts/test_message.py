@@ -97,6 +97,15 @@ def test_a_burst_is_told_in_one() -> None:
     assert (told.event, told.severity, told.key) == (Event.DOWN, Severity.CRITICAL, "g")
 
 
+def test_a_burst_counts_each_monitor_once_as_it_is_now() -> None:
+    flapped = [down(number=1), up(number=1), down(number=1), up(number=1)]
+    told = grouped(flapped, key="g", at=AT)
+    assert (told.title, told.event, told.severity) == ("1 monitor is up again", Event.UP, Severity.INFO)
+    assert len(told.text.splitlines()) == 4, "what happened is told all the same"
+    told = grouped([*flapped, down(number=1), down(number=2), up(number=3)], key="g", at=AT)
+    assert (told.title, told.event) == ("2 monitors are down, 1 monitor is up again", Event.DOWN)
+
+
 def test_a_burst_of_hundreds_is_cut() -> None:
     told = grouped([down(number=number) for number in range(1, 301)], key="g", at=AT)
     assert told.title == "300 monitors are down"

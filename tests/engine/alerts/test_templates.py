@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from liquid import Environment
+from liquid import BoundTemplate, Environment
 
 from peekaping.engine.alerts.message import Event, compose, grouped
-from peekaping.engine.alerts.templates import preview, template_rule, worded
+from peekaping.engine.alerts.templates import BoundedEnvironment, preview, template_rule, worded
 from peekaping.engine.certificate import Certificate
 from peekaping.engine.errors import Invalid
 
@@ -83,6 +83,55 @@ def test_a_template_that_cannot_be_is_refused(template: str, why: str) -> None:
     with pytest.raises(Invalid) as refused:
         preview(template, down())
     assert why in refused.value.errors["template"][0]
+
+
+EXPENSIVE = [
+    ("{" * 5000, "expected '}}', found '{{'"),
+    ("{{ msg", "expected '}}', found end of file"),
+    ("{{ msg {{ msg }}", "expected '}}', found '{{'"),
+    ("{% if a {{ msg }} %}{% endif %}", "expected '%}', found '{{'"),
+    ("{% comment %}" + "{{" * 2000 + "{% endcomment %}", "expected '}}', found '{{'"),
+    ("{{" + " " * 2500 + "x" * 2000 + "}}", "more than 50 blanks in a row in a tag"),
+    ("{%- if" + "\n" * 51 + "a %}{% endif %}", "more than 50 blanks in a row in a tag"),
+    ("{{ " + "(" * 4900 + " }}", "more than 50 parentheses in a tag"),
+]
+
+
+@pytest.mark.parametrize(("template", "why"), EXPENSIVE)
+def test_what_is_expensive_to_read_is_refused_unread(monkeypatch: pytest.MonkeyPatch, template: str, why: str) -> None:
+    monkeypatch.setattr(BoundedEnvironment, "from_string", None)
+    assert template_rule(template) == f"is no Liquid template: {why}"
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{ name }}" + " " * 100 + "}} ( %} {", "Website Monitor" + " " * 100 + "}} ( %} {"),
+        ("{% raw %}{{ name }}{% endraw %}", "{{ name }}"),
+        ("{% if name\n" + " " * 40 + "and status %}{{ '((' }}{% endif %}", "(("),
+        ("{{- name -}}{%- if a -%}{%- endif -%}", "Website Monitor"),
+        ('{"a": {"b": "{{ name }}"}}', '{"a": {"b": "Website Monitor"}}'),
+    ],
+)
+def test_braces_and_blanks_may_stand_where_they_cost_nothing(template: str, text: str) -> None:
+    assert preview(template, down()) == text
+
+
+def test_a_template_is_read_once_whatever_comes_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    from_string = BoundedEnvironment.from_string
+
+    def note(self: Environment, source: str) -> BoundTemplate:
+        read.append(source)
+        return from_string(self, source)
+
+    monkeypatch.setattr(BoundedEnvironment, "from_string", note)
+    broken, good = "{% if once %}", "{% if once %}{% endif %}"
+    for _ in range(3):
+        for template in (broken, good):
+            template_rule(template)
+            worded(template, down(), "plain")
+    assert read == [broken, good]
 
 
 GROWING = "{% assign s = 'aaaaaaaaaa' %}" + "{% assign s = s | append: s %}" * 60
