@@ -5,7 +5,9 @@ Imports go one way, api -> store -> engine; inside this folder from the top of t
     app          puts it together: routes, the gate every request passes, error answers
     server       sockets, who is let in, shutdown
     connection   one client's bytes
-    exchange     one request of it, as the app sees it
+    protocols    Hypercorn's, which make requests of them, put right
+    requests     starts them, and knows whether one runs
+    exchange     one request, as the app sees it
     turnstile    one request begins at a time, so that checks are in time
     monitors, heartbeats, stats, health, live   the routes; live is the WebSocket
     status_pages, incidents, export   more of them
@@ -39,6 +41,6 @@ Imports go one way, api -> store -> engine; inside this folder from the top of t
     errors       the one shape of every error
     settings     what a deployment may set
 
-A route sends one command to the engine and waits for the answer: a client that disconnects cancels its route, and never
-leaves half a change behind.
+A route sends one command to the engine and waits for the answer: a client that disconnects cancels its route, two
+seconds later at most, and never leaves half a change behind.
 """

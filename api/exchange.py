@@ -27,6 +27,8 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 MOST_WAITING = 10
 """Messages of a client that the app has not taken. Then what it sends stays in its socket."""
 REST_OF_BODY_WITHIN_S = 2.0
+WHOLE = "peekaping.whole"
+"""In a scope: whether all of the request is there when it begins. As a rule it is, and then no task need wait for the body."""
 
 
 class Exchange:
@@ -34,43 +36,45 @@ class Exchange:
 
     Args:
       send: takes the app's messages, and None when the app has ended.
-      send_head: takes the one that begins an answer.
     """
 
-    def __init__(self, send: Send, send_head: Send) -> None:
+    def __init__(self, send: Send) -> None:
         self._send = send
-        self._send_head = send_head
-        self._put, self._messages = trio.open_memory_channel[Message](MOST_WAITING)
-        self._received = trio.Event()
+        self._arrived, self._messages = trio.open_memory_channel[Message](MOST_WAITING)
+        self._whole = trio.Event()
         """The whole request is there, or the client is not."""
         self._scope = trio.CancelScope()
 
     async def run(self, app: App, scope: Any) -> None:
         """Let the app answer, until it has or the client has gone."""
         scope["path"] = scope["path"] or "/"  # `GET ?query` is let through by Hypercorn, and more than Quart can take
+        scope[WHOLE] = self._whole.is_set()
         try:
             with self._messages, self._scope:
                 await app(scope, self.receive, self.send)
         except Exception:
             log.exception("a request failed")
-        await self._send(None)
-        # They hold the protocol's stream, and that holds `put`: a cycle, and what the collector has to find makes checks late.
-        del self._send, self._send_head
+        try:
+            await self._send(None)
+        finally:
+            # It holds the protocol's stream, and that holds `deliver`: a cycle, and what the collector has to find makes
+            # checks late.
+            del self._send
 
-    async def put(self, message: Message) -> None:
+    async def deliver(self, message: Message) -> None:
         """Take what the protocol has of the client."""
         kind = message["type"]
         if kind == "http.disconnect":
-            self._received.set()
+            self._whole.set()
             self._scope.cancel()  # it comes after the answer as well, when nothing is awaited any more
             return
         if kind == "http.request" and not message["more_body"]:
-            self._received.set()
+            self._whole.set()
         with suppress(trio.BrokenResourceError):  # the app has ended
             try:
-                self._put.send_nowait(message)
+                self._arrived.send_nowait(message)
             except trio.WouldBlock:
-                await self._put.send(message)
+                await self._arrived.send(message)
 
     async def receive(self) -> Message:
         """The next message. All there is of a body comes as one, so that a small one is whole."""
@@ -87,13 +91,10 @@ class Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        if message["type"] != "http.response.start":
-            await self._send(message)
-            return
-        if not self._received.is_set():
+        if message["type"] == "http.response.start" and not self._whole.is_set():
             with trio.move_on_after(REST_OF_BODY_WITHIN_S):
-                await self._received.wait()
-        await self._send_head(message)
+                await self._whole.wait()
+        await self._send(message)
 
 
 class HttpConnection(TrioASGIHTTPConnection):
@@ -102,28 +103,24 @@ class HttpConnection(TrioASGIHTTPConnection):
 
     async def __call__(self, receive: Any, send: Any) -> None:
         request = self._create_request_from_scope(send)
-        if not await _take_part(receive, request):
+        if self.scope.get(WHOLE):
+            await _fill(request, receive)
             await self._send_response(send, await self.app.handle_request(request))
             return
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_take_rest, receive, request)
+            nursery.start_soon(_fill, request, receive)
             await self._send_response(send, await self.app.handle_request(request))
             nursery.cancel_scope.cancel()
 
 
-async def _take_part(receive: Receive, request: Request) -> bool:
-    """Whether more is to come."""
-    message = await receive()
-    request.body.append(message.get("body", b""))
-    if message.get("more_body", False):
-        return True
+async def _fill(request: Request, receive: Receive) -> None:
+    """Give the request its body, as it comes."""
+    is_more = True
+    while is_more:
+        message = await receive()
+        request.body.append(message.get("body", b""))
+        is_more = message.get("more_body", False)
     request.body.set_complete()
-    return False
-
-
-async def _take_rest(receive: Receive, request: Request) -> None:
-    while await _take_part(receive, request):
-        pass
 
 
 class WebApp(QuartTrio):

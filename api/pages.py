@@ -35,7 +35,7 @@ def filled(template: str, **values: Any) -> str:
     return _environment.get_template(template).render(values)
 
 
-def shown(text: str, status: int = 200) -> Response:
+def shown(text: str | bytes, status: int = 200) -> Response:
     response = Response(text, status, content_type="text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = POLICY
     return response

@@ -19,7 +19,7 @@ class Texts(NamedTuple):
     """The document as it is sent."""
 
     json: bytes
-    html: str
+    html: bytes
 
 
 def install(app: QuartTrio) -> None:
@@ -51,7 +51,8 @@ def install(app: QuartTrio) -> None:
 
 def _texts(app: QuartTrio) -> Texts:
     made = document(app)
-    return Texts(msgspec.json.encode(made), filled("reference.html", document=made, groups=_by_tag(made), codes=CODES))
+    html = filled("reference.html", document=made, groups=_by_tag(made), codes=CODES)
+    return Texts(msgspec.json.encode(made), html.encode())
 
 
 def _by_tag(made: dict[str, Any]) -> dict[str, list[tuple[str, str, Any]]]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import resource
 import socket
+import sys
 from functools import partial
 from typing import Any
 
@@ -27,10 +29,14 @@ log = logging.getLogger(__name__)
 BACKLOG = 1024
 STALLED_CLIENT_MS = 30_000
 """A client that takes nothing for this long is dropped, by the kernel."""
+KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""Seconds of silence until the kernel asks whether the client is there, seconds until it asks again, and how often."""
 IDLE_S = 30.0
 """How long a connection may be without a request, and take to send the head of one."""
 MOST_CONNECTIONS = 1000
 """At once; and never more than a quarter of the descriptors this process may have, because checks need them too."""
+WARN_AGAIN_S = 60.0
+"""How long nothing more is logged about those that find no place."""
 GRACE_S = 1.0
 """At a stop: what running requests get to finish."""
 
@@ -81,10 +87,16 @@ def _listening(family: int, kind: int, protocol: int, address: Any) -> socket.so
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        # Accepted sockets inherit both. Without NODELAY small answers and events wait for the client's delayed ACK.
+        # Accepted sockets inherit all of these. Without NODELAY small answers and events wait for the client's delayed ACK.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_CLIENT_MS)
+        # A subscriber whose host has vanished would keep its place for ever. With the timeout above it is that, and not the
+        # number of probes, after which the kernel drops a client that does not answer them.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEEPALIVE.items():
+            if hasattr(socket, option):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         sock.bind(address)
         sock.listen(BACKLOG)
     except BaseException:
@@ -122,11 +134,16 @@ async def serve(
     turnstile = Turnstile()
     connections: set[Connection] = set()
     most = min(MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+    quiet_until = -math.inf
 
     async def serve_client(stream: trio.SocketStream) -> None:
+        nonlocal quiet_until
         sock = socket.socket(fileno=stream.socket.detach())
         if len(connections) >= most or stopping.is_set():
             sock.close()
+            if not stopping.is_set() and trio.current_time() >= quiet_until:
+                quiet_until = trio.current_time() + WARN_AGAIN_S
+                log.warning("all %d connections there may be are taken; others are refused", most)
             return
         sock.setblocking(False)
         connection = Connection(sock, app, config, context, turnstile)
@@ -139,20 +156,20 @@ async def serve(
         finally:
             connections.discard(connection)
 
-    async def cut_off(drain: trio.CancelScope) -> None:
+    async def close_all(drain: trio.CancelScope) -> None:
         try:
             await stopping.wait()
             await trio.sleep(GRACE_S)
         finally:
             for connection in connections:
-                connection.cut()
+                connection.close()
             drain.cancel()
 
     listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in sockets]
     async with trio.open_nursery() as outer:
         drain = trio.CancelScope()
         outer.start_soon(turnstile.run)
-        outer.start_soon(cut_off, drain)
+        outer.start_soon(close_all, drain)
         with drain:
             async with trio.open_nursery() as nursery:
                 async with trio.open_nursery() as accepting:
@@ -164,7 +181,7 @@ async def serve(
                     accepting.cancel_scope.cancel()
                 await context.terminated.set()
                 for connection in connections:
-                    connection.stop()
+                    connection.finish()
         outer.cancel_scope.cancel()
 
 
@@ -173,6 +190,7 @@ def _config() -> Config:
     config.accesslog = None
     config.errorlog = log
     config.keep_alive_timeout = IDLE_S
+    config.keep_alive_max_requests = sys.maxsize  # with the last one HTTP/2 would lose a request
     config.websocket_max_message_size = 64 * 1024
     config.include_server_header = False
     return config

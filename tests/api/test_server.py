@@ -6,7 +6,6 @@ import gc
 import os
 import re
 import socket
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -15,51 +14,14 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from h2.connection import H2Connection
-from h2.events import DataReceived, StreamEnded
 from quart import Request, Response
 
-from peekaping.api import connection, live, server
+from peekaping.api import protocols, server
 from peekaping.api.exchange import Exchange
 from peekaping.api.server import CannotListen, listen, serve
 from peekaping.engine.records import Status
 from tests.api.support import Api, serving, until, websocket
-
-
-@pytest.fixture
-async def port(api: Api) -> AsyncIterator[int]:
-    async with serving(api) as port:
-        yield port
-
-
-async def answer(stream: trio.SocketStream) -> bytes:
-    """One answer with a Content-Length."""
-    data = b""
-    with trio.fail_after(5):
-        while True:
-            head, found, body = data.partition(b"\r\n\r\n")
-            if found:
-                length = next(
-                    int(line.split(b":")[1])
-                    for line in head.split(b"\r\n")
-                    if line.lower().startswith(b"content-length")
-                )
-                if len(body) >= length:
-                    return data
-            more = await stream.receive_some()
-            assert more, f"the connection ended early: {data!r}"
-            data += more
-
-
-async def until_closed(stream: trio.SocketStream, within_s: float = 5) -> bytes:
-    data = b""
-    with trio.fail_after(within_s):
-        while more := await stream.receive_some():
-            data += more
-    return data
-
-
-GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+from tests.api.wire import GET, UPGRADE, answer, until_closed
 
 
 async def test_a_connection_serves_request_after_request(port: int) -> None:
@@ -75,13 +37,6 @@ async def test_a_client_that_wants_to_close_is_let_go(port: int) -> None:
         assert (await until_closed(stream)).startswith(b"HTTP/1.1 200")
 
 
-async def test_an_idle_connection_is_closed_in_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "IDLE_S", 0.05)
-    async with serving(api) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
-        await stream.send_all(GET)
-        await until_closed(stream)
-
-
 async def test_hundreds_of_short_connections_leave_nothing_open(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "MOST_CONNECTIONS", 20)  # what is left open would keep others out
     async with serving(api) as port:
@@ -94,7 +49,9 @@ async def test_hundreds_of_short_connections_leave_nothing_open(api: Api, monkey
         await until(lambda: len(os.listdir("/proc/self/fd")) <= before)
 
 
-async def test_more_connections_than_there_may_be_are_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_connections_than_there_may_be_are_refused(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(server, "MOST_CONNECTIONS", 2)
     async with (
         serving(api) as port,
@@ -104,8 +61,12 @@ async def test_more_connections_than_there_may_be_are_refused(api: Api, monkeypa
         for stream in (first, second):
             await stream.send_all(GET)
             await answer(stream)
-        async with await trio.open_tcp_stream("127.0.0.1", port) as third:
-            assert await until_closed(third) == b""
+        for _ in range(3):
+            async with await trio.open_tcp_stream("127.0.0.1", port) as third:
+                assert await until_closed(third) == b""
+        assert [record.message for record in caplog.records] == [
+            "all 2 connections there may be are taken; others are refused"
+        ]
         await first.aclose()
         await trio.testing.wait_all_tasks_blocked(0.01)
         async with await trio.open_tcp_stream("127.0.0.1", port) as fourth:
@@ -153,66 +114,8 @@ async def test_a_request_leaves_nothing_to_the_garbage_collector(api: Api, port:
     assert left == []
 
 
-async def test_a_client_that_goes_cancels_its_request(api: Api, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, gone = trio.Event(), trio.Event()
-
-    async def slow(workspace: int) -> Any:
-        asked.set()
-        try:
-            await trio.sleep_forever()
-        finally:
-            gone.set()
-
-    monkeypatch.setattr(api.engine, "overview", slow)
-    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
-        await stream.send_all(
-            f"GET /api/v1/stats/overview HTTP/1.1\r\nHost: x\r\nX-API-Key: {api.token}\r\n\r\n".encode()
-        )
-        await asked.wait()
-    with trio.fail_after(5):
-        await gone.wait()
-
-
-async def test_over_http2_a_request_is_taken_back_and_the_next_is_answered(
-    api: Api, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked, gone = trio.Event(), trio.Event()
-
-    async def slow(workspace: int) -> Any:
-        asked.set()
-        try:
-            await trio.sleep_forever()
-        finally:
-            gone.set()
-
-    def request(path: str) -> int:
-        stream: int = http2.get_next_available_stream_id()
-        fields = {":method": "GET", ":scheme": "http", ":authority": "x", ":path": path, "x-api-key": api.token or ""}
-        http2.send_headers(stream, list(fields.items()), end_stream=True)
-        return stream
-
-    monkeypatch.setattr(api.engine, "overview", slow)
-    http2 = H2Connection()
-    http2.initiate_connection()
-    async with await trio.open_tcp_stream("127.0.0.1", port) as client:
-        taken_back = request("/api/v1/stats/overview")
-        await client.send_all(http2.data_to_send())
-        await asked.wait()
-        http2.reset_stream(taken_back)
-        wanted = request("/api/v1/monitors")
-        await client.send_all(http2.data_to_send())
-        seen: list[Any] = []
-        with trio.fail_after(5):
-            await gone.wait()
-            while not any(isinstance(event, StreamEnded) for event in seen):
-                seen += http2.receive_data(await client.receive_some())
-                await client.send_all(http2.data_to_send())
-    body = b"".join(event.data for event in seen if isinstance(event, DataReceived) and event.stream_id == wanted)
-    assert msgspec.json.decode(body)["monitors"] == []
-
-
 async def test_a_client_that_takes_too_long_for_an_answer_is_cut_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "SEND_WITHIN_S", 0.2)
+    monkeypatch.setattr(protocols, "SEND_WITHIN_S", 0.2)
     for n in range(100):
         await api.push_monitor(f"job {n} {'x' * 150}")
     (listener,) = listen("127.0.0.1", 0)
@@ -255,19 +158,7 @@ async def test_a_body_without_a_length_is_measured_too(port: int) -> None:
         assert (await answer(stream)).startswith(b"HTTP/1.1 413")
 
 
-UPGRADE = (
-    b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-)
 FRAME = b"\x81\x81\x00\x00\x00\x00x"
-
-
-async def test_a_handshake_that_is_refused_ends_the_connection(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "AUTHENTICATE_WITHIN_S", 0.1)
-    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
-        await stream.send_all(UPGRADE + FRAME)  # too early for a frame
-        with suppress(trio.BrokenResourceError):
-            assert b" 400 " in await until_closed(stream)
 
 
 CLOSE_FRAME = b"\x88\x82\x00\x00\x00\x00\x03\xe8"
@@ -374,13 +265,16 @@ async def test_a_cancelled_server_leaves_nothing_open(api: Api) -> None:
     assert listener.fileno() == -1
 
 
-async def test_a_stalled_client_is_the_kernels_to_drop(api: Api) -> None:
+async def test_a_stalled_or_vanished_client_is_the_kernels_to_drop(api: Api) -> None:
     (listener,) = listen("127.0.0.1", 0)
     try:
         stream = await trio.open_tcp_stream("127.0.0.1", listener.getsockname()[1])
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == server.STALLED_CLIENT_MS
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 15
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 5
         await stream.aclose()
     finally:
         listener.close()
