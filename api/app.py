@@ -103,4 +103,4 @@ def _is_for_people() -> bool:
     """Whether a browser asked for a page."""
     if not has_request_context() or request.path.startswith("/api/"):
         return False
-    return "text/html" in request.headers.get("Accept", "")
+    return request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"

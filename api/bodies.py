@@ -64,7 +64,7 @@ def read(kind: type[T], data: Mapping[str, Any], message: str) -> T:
     return _convert(kind, data, message, errors=_unknown(kind, data), strict=True)
 
 
-def query(kind: type[T]) -> T:
+def query(kind: type[T], *, once: bool = True) -> T:
     """The request's query values as a `kind`. An unknown name is refused: a filter that was misspelt must not look like one.
     So is a name that is there twice: only one of its values could be meant.
 
@@ -73,7 +73,10 @@ def query(kind: type[T]) -> T:
     """
     given = request.args
     errors = _unknown(kind, given)
-    errors |= {name: [f"{_label(name)} is given more than once"] for name, values in given.lists() if len(values) > 1}
+    if once:
+        errors |= {
+            name: [f"{_label(name)} is given more than once"] for name, values in given.lists() if len(values) > 1
+        }
     return _convert(kind, given, "Invalid query", errors=errors, strict=False)
 
 

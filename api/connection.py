@@ -120,7 +120,7 @@ class Connection:
                 # Shielded, because half a frame or half a chunk would spoil what comes after it.
                 with trio.fail_after(protocols.SEND_WITHIN_S, shield=True):
                     async with self._sending:
-                        while data:
+                        while data and self._socket.fileno() >= 0:  # closed while this one waited for its turn
                             await wait_writable(self._socket)
                             data = self._write_now(data)
         except (OSError, trio.ClosedResourceError, trio.TooSlowError):

@@ -14,7 +14,7 @@ from peekaping.engine.accounting import Bucket
 from peekaping.engine.records import iso
 
 PITCH, WIDTH, HEIGHT = 4, 3, 24
-LEAST_SHOWN = 4
+LEAST_SHOWN = 2
 """Of the height: a minute down in a day would be a sixtieth of a pixel."""
 
 

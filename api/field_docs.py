@@ -24,7 +24,10 @@ def meanings(page: str, kind: str) -> dict[str, str]:
 
 @cache
 def _sections(page: str) -> dict[str, dict[str, str]]:
-    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    try:
+        text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    except FileNotFoundError:  # a copy without its documentation serves all the same
+        return {SHARED: {}}
     return {section.partition("\n")[0]: _meanings(section) for section in re.split(r"^## ", text, flags=re.MULTILINE)}
 
 

@@ -83,7 +83,7 @@ def routes(engine: Engine, utc_ms: Callable[[], int]) -> Blueprint:
         standing = pushes.take(push_id, now_ms)
         if not standing.allowed:
             raise too_many("Too many pushes to this address", standing.reset_ms - now_ms)
-        asked = query(PushQuery)
+        asked = query(PushQuery, once=False)
         ping = None if asked.ping == "" else asked.ping
         given = {"status": asked.status, "message": asked.message or asked.msg, "ping": ping}
         body: dict[str, Any] = await json_object() if request.method == "POST" else {}

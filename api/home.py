@@ -14,6 +14,7 @@ from werkzeug.sansio.utils import get_host
 from peekaping.api.describe import OPEN, described
 from peekaping.api.pages import page
 
+VERSION = version("peekaping")  # looked up in a file
 ICON = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="4" fill="#17692f"/>\
 <path d="M2 9h3l2-5 2 8 2-3h3" fill="none" stroke="#fff" stroke-width="1.5" stroke-linejoin="round"/></svg>
@@ -26,7 +27,7 @@ def install(app: QuartTrio) -> None:
     @app.get("/")
     @described("Show where to start", needs=OPEN, answers={200: "text/html"})
     async def home() -> Response:
-        return page("home.html", version=version("peekaping"), here=_here())
+        return page("home.html", version=VERSION, here=_here())
 
     @app.get("/favicon.ico")
     @described("Show the icon", needs=OPEN, answers={200: "image/svg+xml"})

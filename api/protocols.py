@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import h11
 import trio
 from h2.errors import ErrorCodes
 from h2.events import DataReceived, PriorityUpdated, RequestReceived
 from h2.events import Event as FrameEvent
-from h2.exceptions import StreamClosedError
+from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 from hypercorn.events import Closed, Event, RawData
-from hypercorn.protocol.events import Body
+from hypercorn.protocol.events import Body, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, H2Protocol
 from hypercorn.protocol.h11 import H2ProtocolAssumedError, H11Protocol
@@ -56,8 +57,8 @@ class Http1(H11Protocol):
 
     async def _create_stream(self, request: h11.Request) -> None:
         names = [name for name, _ in request.headers]
-        if b"content-length" in names and b"transfer-encoding" in names:
-            # A proxy before us may have gone by the other one; then the next request would be somebody else's (RFC 9112, 6.1).
+        # A proxy before us may have gone by the other length; then the next request would be somebody else's (RFC 9112, 6.1).
+        if (b"content-length" in names and b"transfer-encoding" in names) or not _is_target(request.target):
             await self._send_error_response(400)
             await self.send(Closed())
             return
@@ -81,6 +82,14 @@ class Http1(H11Protocol):
             await self.send(RawData(data))
 
 
+def _is_target(target: bytes) -> bool:
+    """Whether the app can make something of it: a path, or an address that can be taken apart."""
+    try:
+        return target.startswith(b"/") or bool(urlsplit(target.decode("latin-1")))
+    except ValueError:
+        return False
+
+
 class Http2(H2Protocol):
     """HTTP/2, for a client that begins with it."""
 
@@ -91,12 +100,20 @@ class Http2(H2Protocol):
     async def stream_send(self, event: StreamEvent) -> None:
         """Give the client a part of an answer; one that keeps its window closed is let go."""
         with trio.move_on_after(SEND_WITHIN_S) as scope:
-            if isinstance(event, Body) and (buffer := self.stream_buffers.get(event.stream_id)):
+            buffer = self.stream_buffers.get(event.stream_id)
+            if isinstance(event, Body) and buffer is not None:
                 # Piece by piece, since what waits for the window is a copy; and Hypercorn's own bound does not hold.
                 for start in range(0, len(event.data), BUFFER_HIGH_WATER):
                     piece = event.data[start : start + BUFFER_HIGH_WATER]
                     await super().stream_send(Body(event.stream_id, piece))
                     await buffer.drain()
+            elif isinstance(event, StreamClosed) and buffer is not None and not buffer._complete:
+                # The app broke off: else the client would wait for the rest.
+                with suppress(ProtocolError):
+                    self.connection.reset_stream(event.stream_id, ErrorCodes.INTERNAL_ERROR)
+                await super().stream_send(event)
+                await self._window_updated(event.stream_id)
+                await self._flush()
             else:
                 await super().stream_send(event)
         if scope.cancelled_caught:
@@ -115,7 +132,7 @@ class Http2(H2Protocol):
         head = dict(request.headers)
         method, path = head[b":method"], head.get(b":path", b"")
         if method.upper() == b"CONNECT" or not (method + path).isascii():
-            with suppress(StreamClosedError):  # taken back already
+            with suppress(ProtocolError):  # taken back already, or the client has said goodbye
                 self.connection.reset_stream(request.stream_id, ErrorCodes.PROTOCOL_ERROR)
             return
         await super()._create_stream(request)

@@ -81,7 +81,8 @@ def _hints(kind: type[Record]) -> dict[str, Any]:
 def _description(said: Sequence[Meta], meaning: str) -> str:
     """What is wanted, which says the unit of a number, and what it means."""
     wanted = next((meta.description for meta in said if meta.description), "")
-    return meaning if meaning.replace("`", "").startswith(wanted) else f"{wanted}: {meaning}"
+    said_already = wanted.startswith("one of") or meaning.replace("`", "").startswith(wanted)
+    return meaning if said_already else f"{wanted}: {meaning}"
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:

@@ -1,13 +1,14 @@
 """One monitor: an actor that sleeps until its check is due, probes, judges and hands out a heartbeat, for ever.
 
-Its state lives in its `Runtime`, which the actor alone writes while it runs. Changing a monitor means stopping its actor and
-starting another on the same runtime (`director.py`), so that an actor has no mailbox: ten thousand idle ones would cost
-more than the actors.
+Its state lives in its `Runtime`, which the actor alone writes while it runs. Changing what a monitor checks means stopping its
+actor and starting another on the same runtime (`director.py`), so that an actor has no mailbox: ten thousand idle ones would
+cost more than the actors.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 
 import trio
@@ -95,7 +96,7 @@ class Runtime:
         """When the failing check was due that the next retry follows, on trio's clock; changing the monitor moves neither."""
         self.expected: float | None = None
         """When the next push is expected, on trio's clock; changing the monitor moves this neither. None when that is to be found
-        out: after a start, after a pause, and for another interval."""
+        out: after a start, and after a pause."""
         self._push_missed = False
         """Whether the push that is waited for may have come while nobody listened."""
 
@@ -191,14 +192,18 @@ class Runtime:
 
     async def _listen(self, monitor: PushMonitor) -> None:
         interval_s, grace_s = monitor.interval / 1000, monitor.grace_ms / 1000
+        retry_s = monitor.retry_interval_ms / 1000
         receive = self.pushes[1]
         if self.expected is None:
             now = trio.current_time()
             since_ms = self.last.at if self.last is not None else self.entry.created_ms
             since = now - (self.services.utc_ms() - since_ms) / 1000
-            self.expected, self._push_missed = push_expected(since, interval_s, grace_s, now)
+            is_silent = self.state.failures > 0 and self.last is not None and self.last.reason == "no_push"
+            self.expected, self._push_missed = push_expected(since, retry_s if is_silent else interval_s, now)
         while True:
-            with trio.move_on_at(self.expected + grace_s):
+            # What came in time and waits is no silence: changing the monitor may have taken longer than it had left.
+            is_waiting = receive.statistics().current_buffer_used > 0
+            with trio.move_on_at(math.inf if is_waiting else self.expected + grace_s):
                 push = await receive.receive()
                 self.services.counters.checks += 1
                 message = push.message or (plain_message(None) if push.status is Status.UP else "A push said so")
@@ -218,15 +223,15 @@ class Runtime:
                 continue
             silent_for = f"No push within {monitor.interval / 1000:g} s and {monitor.grace_ms / 1000:g} s of grace"
             self.conclude(Outcome(Status.DOWN, silent_for, "no_push"))
-            self.expected += monitor.retry_interval_ms / 1000 if self.state.failures else interval_s
+            self.expected += retry_s if self.state.failures else interval_s
 
 
 async def _probe_within(timeout_s: float, probe: Probe, services: Services, woken_late_s: float = 0.0) -> Outcome:
     """Run a probe under one deadline. A timeout is the target's failure, a bug or starvation of ours never is."""
     counters, timekeeper = services.counters, services.timekeeper
     counters.checks += 1
-    behind_before_s = timekeeper.behind_s
     trace = Trace()
+    behind_before_s = timekeeper.behind_at(trace.started)
     deadline = trace.started + timeout_s
     timekeeper.begin(trace.started)
     try:
@@ -239,11 +244,12 @@ async def _probe_within(timeout_s: float, probe: Probe, services: Services, woke
     finally:
         timekeeper.end()
     doing = trace.doing
+    now = trio.current_time()
     how = starvation(
         timeout_s,
-        noticed_late_s=trio.current_time() - deadline,
+        noticed_late_s=now - deadline,
         woken_late_s=woken_late_s,
-        behind_s=timekeeper.behind_s - behind_before_s,
+        behind_s=timekeeper.behind_at(now) - behind_before_s,
     )
     if how is None and trace.phase == JUDGE:  # the answer was there in time
         how = f"time was up while {doing}"

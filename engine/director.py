@@ -243,11 +243,12 @@ class Director:
         before, runtime.entry = runtime.entry, entry
         if entry.target_ms != before.target_ms:
             runtime.certificate = None
-            if runtime.state.failures:  # of the target before; the heartbeat tells those who count them after a start
-                state = resumed(runtime.state)
-                runtime.announce(state, Outcome(state.status, "Changed"), is_check=False)
-        if entry.paused or entry.monitor.interval != before.monitor.interval:
+        if entry.paused:
             runtime.expected = None
+        elif runtime.expected is not None and entry.monitor.interval != before.monitor.interval:
+            now, interval_s = trio.current_time(), entry.monitor.interval / 1000
+            expected = runtime.expected - before.monitor.interval / 1000 + interval_s
+            runtime.expected = expected if expected > now else now + interval_s  # the target cannot have known
         runtime.check_now = True
         self._start(runtime)
 

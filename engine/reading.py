@@ -12,6 +12,7 @@ from itertools import islice
 from typing import NamedTuple, cast
 
 import msgspec
+import trio
 
 from peekaping.engine.accounting import DAY, HOUR, Bucket, parts_of
 from peekaping.engine.actor import Runtime, Services
@@ -195,7 +196,11 @@ class Reading:
             stored = await self.store.days(list(numbers), from_ms=first, to_ms=now + 1)
             for bucket in stored + self._stats.unstored(numbers):
                 found[bucket.monitor].append(bucket)
-        return {numbers[number]: series_of(number, first, DAY, now, buckets) for number, buckets in found.items()}
+        made: dict[str, list[Bucket]] = {}
+        for number, buckets in found.items():
+            await trio.lowlevel.checkpoint()
+            made[numbers[number]] = series_of(number, first, DAY, now, buckets)
+        return made
 
     async def overview(self, workspace: int | None = None) -> Overview:
         """All monitors together, or a workspace's. The buckets may be a moment old (`Kept`), `by_status` is as of now."""

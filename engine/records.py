@@ -74,7 +74,7 @@ class State(msgspec.Struct, frozen=True, gc=False):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, gc=False):
-    """One judged check, or one change by hand (paused, resumed, another target): what is stored, counted and published."""
+    """One judged check, or one change by hand (paused, resumed): what is stored, counted and published."""
 
     monitor: int
     """The monitor's number."""

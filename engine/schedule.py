@@ -68,7 +68,7 @@ def retry_due(retry_interval: float, due: float, now: float) -> float:
     return max(due + retry_interval, now)
 
 
-def push_expected(since: float, interval: float, grace: float, now: float) -> tuple[float, bool]:
+def push_expected(since: float, interval: float, now: float) -> tuple[float, bool]:
     """When the push after the one at `since` is expected by who begins to listen now, and whether it may have come before.
 
     It may have found nobody. A target pushes once an interval or more often, so a whole interval from now is always fair; where
@@ -76,6 +76,6 @@ def push_expected(since: float, interval: float, grace: float, now: float) -> tu
     though the server was away for ten seconds of it.
     """
     expected = since + interval
-    came_before = expected + grace <= now and interval > PATIENCE_S
+    came_before = expected <= now and interval > PATIENCE_S
     # Not later than a whole interval: `since` is the wall clock's, which may have been set back.
     return min(max(expected, now + min(interval, PATIENCE_S)), now + interval), came_before

@@ -115,12 +115,10 @@ class Stats:
                 self._fails(error)
                 await trio.sleep(RETRY_S)
                 continue
-            while await self._save(CHUNK):
-                pass
-            if self._unsaved:
-                await trio.sleep(RETRY_S)
-            else:
-                self.failing = None
+            while self._unsaved:  # all of it, before more is made
+                if not await self._save(CHUNK):
+                    await trio.sleep(RETRY_S)
+            self.failing = None
         self._awake_at = self._utc_ms()
         while True:
             with trio.move_on_after(self._patience_s()):

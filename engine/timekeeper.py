@@ -43,8 +43,8 @@ class Timekeeper:
         self._order = count()  # first come, first woken; and tasks do not compare
         self._until_next = trio.CancelScope()
         self._not_before = float("-inf")
-        self.behind_s = 0.0
-        """For how long the event loop has stood still so far, in sum."""
+        self._behind_s = 0.0
+        """For how long the event loop stood still before `_until_next` was due, in sum."""
         self._probing = 0
         """How many probes are running."""
 
@@ -66,7 +66,7 @@ class Timekeeper:
                 await wait_task_rescheduled(rouse)
             now = trio.current_time()
             if (late_s := now - self._until_next.deadline) > STANDSTILL_S:
-                self.behind_s += late_s
+                self._behind_s += late_s
             self._not_before = now + QUANTUM_S
             while sleepers and sleepers[0][0] <= now:
                 sleeper: Task | None = heappop(sleepers)[2]
@@ -83,6 +83,11 @@ class Timekeeper:
         if sleep[0] < until:
             # Not in the past, however long ago it was due: that is no lateness of the loop.
             self._until_next.deadline = min(until, max(sleep[0], self._not_before, trio.current_time()))
+
+    def behind_at(self, now: float) -> float:
+        """For how long the event loop has stood still so far, in sum; also when who asks was woken before this one's own task."""
+        late_s = now - self._until_next.deadline
+        return self._behind_s + (late_s if late_s > STANDSTILL_S else 0.0)
 
     def begin(self, now: float) -> None:
         """A probe begins: until its `end`, standstills are looked for."""

@@ -48,7 +48,7 @@ def paused(state: State) -> State:
 
 
 def resumed(state: State) -> State:
-    """Nothing is known of a resumed monitor, or of one with another target, until it was checked."""
+    """Nothing is known of a resumed monitor until it was checked."""
     return State(Status.PENDING, state.confirmed)
 
 

@@ -7,6 +7,7 @@ A call is a generator: it yields a `Request`, is sent the JSON that came back, a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Mapping
 from typing import IO, Any, NamedTuple, TypeVar
 
@@ -95,11 +96,13 @@ def websocket_url(base_url: str) -> str:
 
 def built(http: httpx.Client | httpx.AsyncClient, request: Request, token: str | None) -> httpx.Request:
     """A request as httpx has it, or the `ClientError` that says why it cannot be sent."""
+    if token is not None and not re.fullmatch(r"[!-~]+", token):
+        raise ClientError("this cannot be sent: the API key or token holds blanks, line ends or what is not ASCII")
     params = {name: value for name, value in request.params.items() if value is not None}
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         return http.build_request(request.method, request.path, params=params, json=request.json, headers=headers)
-    except (ValueError, TypeError, httpx.InvalidURL) as error:
+    except (ValueError, TypeError, RecursionError, httpx.InvalidURL) as error:
         raise ClientError(f"this cannot be sent: {error}") from None
 
 

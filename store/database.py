@@ -85,7 +85,10 @@ class Database:
                 if not file.exists():
                     undo.callback(file.unlink, missing_ok=True)
             if not path.exists():  # it holds password hashes; SQLite gives the files beside it the same permissions
-                path.touch(mode=0o600)
+                try:
+                    path.touch(mode=0o600)
+                except OSError as error:
+                    raise CannotOpen(f"{path} cannot be made: {error.strerror}") from error
             try:
                 writer = undo.enter_context(_connect(path, "rw"))
                 _check_ours(path, writer)

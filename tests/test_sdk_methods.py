@@ -148,9 +148,15 @@ async def test_what_cannot_be_sent_is_an_error_of_the_sdk(call: Callable[[Any], 
             await call(client_on_trio)
 
 
-def test_a_key_that_no_header_can_hold_is_an_error_of_the_sdk() -> None:
-    with PeekapingClient("http://127.0.0.1:1", "peek_…") as client, pytest.raises(ClientError, match="cannot be sent"):
+@pytest.mark.parametrize("key", ["peek_…", "peek_secret\n"])
+def test_a_key_that_no_header_can_hold_is_an_error_of_the_sdk_that_does_not_repeat_it(key: str) -> None:
+    with (
+        PeekapingClient("http://127.0.0.1:1", key) as client,
+        pytest.raises(ClientError, match="cannot be sent") as caught,
+    ):
         client.me()
+    assert type(caught.value) is ClientError
+    assert "peek" not in str(caught.value)
 
 
 def test_a_push_sends_only_what_was_given() -> None:

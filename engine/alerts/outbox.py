@@ -1,8 +1,9 @@
 """The dispatcher: sends what waits in the outbox, each channel in a task of its own, so that none waits for another.
 
-Nothing is remembered here that a crash could take: a delivery waits in the store until what came of it is stored. One that was
-sent while the process died is sent again, with the same key. So every message is sent at least once, and those of one monitor
-to one channel in their order: the next is not tried before the one before it was sent or given up.
+Nothing is remembered here that a crash could take, but for when a message that fails is given up: a delivery waits in the
+store until what came of it is stored. One that was sent while the process died is sent again, with the same key. So every
+message is sent at least once, and those of one monitor to one channel in their order: the next is not tried before the one
+before it was sent or given up.
 """
 
 from __future__ import annotations

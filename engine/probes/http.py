@@ -137,7 +137,8 @@ class HttpMonitor(Monitor, frozen=True, kw_only=True, gc=False, rename="camel", 
         if self.auth_method in ("basic", "bearer") and any(name.lower() == "authorization" for name in self.headers):
             errors["headers"] = [f"Headers must not set Authorization with authMethod {self.auth_method}"]
         if self.auth_method == "mtls" and not errors:
-            problem = http_rules.tls_problem(Tls(certificate=self.tls_cert, key=self.tls_key))
+            pair = Tls(verify=not self.ignore_tls_errors, certificate=self.tls_cert, key=self.tls_key)
+            problem = http_rules.tls_problem(pair)
             if problem is not None:
                 errors["tlsCert"] = [f"Tls cert and key {problem}"]
         return errors

@@ -101,6 +101,11 @@ async def test_two_lengths_of_one_body_are_refused(port: int) -> None:
     assert data.count(b"HTTP/1.1") == 1
 
 
+async def test_a_target_that_is_none_is_refused(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    assert (await refusal(port, GET.replace(b"/health", b"http://[", 1))).startswith(b"HTTP/1.1 400")
+    assert caplog.records == []
+
+
 async def test_the_upgrade_to_http2_is_not_taken(port: int) -> None:
     """A proxy that forwards these headers would see a tunnel from then on, and none of its rules would hold in it."""
     upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nHost"

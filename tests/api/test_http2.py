@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from itertools import pairwise
+from itertools import count, pairwise
+from socket import SO_LINGER, SO_RCVBUF, SOL_SOCKET
 from typing import Any
 
 import msgspec
@@ -16,6 +18,7 @@ from h2.settings import SettingCodes
 
 from peekaping.api import exchange, protocols, server
 from peekaping.api.server import listen, serve
+from peekaping.engine.ports import StoreFailed
 from tests.api.support import Api, serving
 from tests.api.wire import Http2, http2, until_closed
 
@@ -99,6 +102,47 @@ async def test_an_answer_larger_than_the_window_comes_whole(client: Http2) -> No
     assert status == 200
     assert len(body) > 100_000
     assert "/api/v1/monitors" in msgspec.json.decode(body)["paths"]
+
+
+async def test_an_export_that_breaks_off_is_reset(api: Api, client: Http2, monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor = await api.push_monitor("Shop")
+    for _ in range(3):
+        await api.call("POST", f"/push/{monitor['pushId']}")
+    heartbeats, calls = api.engine.heartbeats, count(1)
+
+    async def break_off(*args: Any, **options: Any) -> Any:
+        if next(calls) == 2:
+            raise StoreFailed("the disk is full")
+        return await heartbeats(*args, **options)
+
+    monkeypatch.setattr(api.engine, "heartbeats", break_off)
+    export = client.request(f"/api/v1/monitors/{monitor['id']}/heartbeats.csv", ("x-api-key", api.token or ""))
+    await client.until(StreamReset, export)
+    assert (await client.answer(client.request()))[0] == 200
+
+
+async def test_a_client_that_reads_nothing_and_goes_leaves_no_error_behind(
+    api: Api, port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    sock = trio.socket.socket()
+    sock.setsockopt(SOL_SOCKET, SO_RCVBUF, 4096)
+    await sock.connect(("127.0.0.1", port))
+    client = Http2(trio.SocketStream(sock))
+    client.frames.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1})
+    client.frames.increment_flow_control_window(2**31 - 1 - 65535)
+    for _ in range(60):
+        client.request("/openapi.json")
+    await client.flush()
+    await trio.sleep(1)  # the first answers fill the socket, the others wait for it
+    for _ in range(8):
+        client.request()
+    await client.flush()
+    await trio.sleep(0.2)
+    sock.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+    async with http2(port) as another:
+        assert (await another.answer(another.request()))[0] == 200
+    assert caplog.records == []
 
 
 async def test_a_client_that_keeps_its_window_closed_is_cut_off(port: int, monkeypatch: pytest.MonkeyPatch) -> None:

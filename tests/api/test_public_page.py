@@ -255,6 +255,9 @@ async def test_people_who_ask_for_a_page_that_is_not_there_get_words_and_a_way_o
         text = await answer.get_data(as_text=True)
         assert "<h1>There is" in text
         assert 'href="/"' in text
+    for accepts in ("application/json, text/html;q=0.1", "*/*"):
+        answer = await client.get("/nothing", headers={"Accept": accepts}, scope_base={"client": (HERE, 50000)})
+        assert answer.headers["Content-Type"] == "application/json"
     answer = await client.get("/api/v1/nothing", headers={"Accept": "text/html"}, scope_base={"client": (HERE, 50000)})
     assert answer.headers["Content-Type"] == "application/json"
 

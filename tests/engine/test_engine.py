@@ -207,23 +207,14 @@ async def test_a_change_of_the_name_alone_lets_a_check_go_on(autojump_clock: Moc
         assert not engine.get(id).entry.monitor.notifications.enabled
 
 
-@pytest.mark.parametrize("restarts", [False, True])
-async def test_failures_of_one_target_are_not_those_of_the_next(autojump_clock: MockClock, restarts: bool) -> None:
-    store = MemoryStore()
-    network = ScriptedNetwork(old=lambda: [FAILING], new=lambda: [FAILING])
-    async with engine_on(network, store) as engine:
-        id = (await engine.add(http("old", interval=60_000, retries=3))).entry.id
-        await trio.sleep(130)
-        assert engine.get(id).state == State(PENDING, None, failures=3)
-        await engine.update(id, {"url": "http://new/"})
-        await trio.sleep(1)
-        assert engine.get(id).state == State(PENDING, None, failures=1)
-        if not restarts:
-            await trio.sleep(125)
-            assert engine.get(id).state == State(PENDING, None, failures=3)
-    if restarts:
-        async with engine_on(network, store) as engine:
-            assert engine.get(id).state == State(PENDING, None, failures=1)
+async def test_an_outage_is_seen_however_often_a_token_is_changed(autojump_clock: MockClock) -> None:
+    async with engine_on(ScriptedNetwork(site=lambda: [FAILING])) as engine:
+        fields = http(retries=3, authMethod="bearer", bearerToken="0")
+        id = (await engine.add(fields)).entry.id
+        for number in range(1, 5):
+            await trio.sleep(170)
+            await engine.update(id, {"bearerToken": str(number)})
+        assert engine.get(id).state.status is DOWN
 
 
 async def test_a_change_that_helps_is_seen_at_once_and_the_next_failure_counts_anew(autojump_clock: MockClock) -> None:
@@ -497,9 +488,28 @@ def services() -> Services:
 
 async def test_a_timeout_of_a_check_that_was_woken_late_is_our_own(autojump_clock: MockClock) -> None:
     given = services()
-    assert (await _probe_within(1, Hanging(), given, woken_late_s=0.1)).status is DOWN
-    outcome = await _probe_within(1, Hanging(), given, woken_late_s=0.3)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(given.timekeeper.run)
+        assert (await _probe_within(1, Hanging(), given, woken_late_s=0.1)).status is DOWN
+        outcome = await _probe_within(1, Hanging(), given, woken_late_s=0.3)
+        nursery.cancel_scope.cancel()
     assert (outcome.status, outcome.reason, given.counters.faults) == (UNKNOWN, "starved", 1)
+
+
+@pytest.mark.parametrize("order", range(8))  # trio shuffles what became ready together
+async def test_a_standstill_that_ends_just_after_the_deadline_is_seen(autojump_clock: MockClock, order: int) -> None:
+    given = services()
+
+    async def stand_still() -> None:
+        await trio.sleep(26.0)
+        autojump_clock.jump(4.1)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(given.timekeeper.run)
+        nursery.start_soon(stand_still)
+        outcome = await _probe_within(30, Hanging(), given)
+        nursery.cancel_scope.cancel()
+    assert (outcome.status, outcome.reason) == (UNKNOWN, "starved")
 
 
 @pytest.mark.parametrize(("standstill_s", "status"), [(0.02, DOWN), (0.15, UNKNOWN)])

@@ -161,6 +161,41 @@ async def test_a_push_that_was_due_while_the_server_was_off_is_unknown_then_down
     assert await shown_after(store, 23, 23) == [Status.UNKNOWN, DOWN]
 
 
+async def test_a_push_that_fell_into_a_short_restart_is_unknown(autojump_clock: MockClock) -> None:
+    store = MemoryStore()
+    async with engine_on(ScriptedNetwork(), store) as engine:
+        await engine.push((await engine.add(daily())).entry.push_id or "")
+        await trio.sleep(DAY_S - 1)
+    await trio.sleep(3)
+    assert await shown_after(store, 0.9, 1.1) == [UP, Status.UNKNOWN]
+
+
+async def test_a_silent_monitor_goes_on_with_its_retries_after_a_restart(autojump_clock: MockClock) -> None:
+    store = MemoryStore()
+    async with engine_on(ScriptedNetwork(), store) as engine:
+        await engine.push((await engine.add(daily(retries=2, retryInterval=60_000))).entry.push_id or "")
+        await trio.sleep(DAY_S + 15)
+        assert engine.get("monitor-1").state.status is PENDING
+    assert await shown_after(store, 0.1) == [DOWN]
+
+
+async def test_a_push_that_waits_while_its_monitor_is_changed_is_heard(autojump_clock: MockClock) -> None:
+    class Slow(MemoryStore):
+        async def replace(self, *args: Any) -> None:
+            await trio.sleep(0.1)
+            await super().replace(*args)
+
+    async with engine_on(ScriptedNetwork(), Slow()) as engine:
+        entry = (await engine.add(job())).entry
+        await engine.push(entry.push_id or "")
+        await trio.sleep(64.95)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine.update, entry.id, {"grace": 5001})
+            await trio.sleep(0.02)
+            nursery.start_soon(engine.push, entry.push_id or "")
+        assert {beat.status for beat in await engine.heartbeats(entry.id)} == {UP}
+
+
 async def test_a_short_restart_gives_a_push_a_whole_interval(autojump_clock: MockClock) -> None:
     store = MemoryStore()
     async with engine_on(ScriptedNetwork(), store) as engine:
