@@ -96,8 +96,8 @@ def websocket_url(base_url: str) -> str:
 
 def built(http: httpx.Client | httpx.AsyncClient, request: Request, token: str | None) -> httpx.Request:
     """A request as httpx has it, or the `ClientError` that says why it cannot be sent."""
-    if token is not None and not re.fullmatch(r"[!-~]+", token):
-        raise ClientError("this cannot be sent: the API key or token holds blanks, line ends or what is not ASCII")
+    if token is not None and not re.fullmatch(r"[!-~]([ -~]*[!-~])?", token):
+        raise ClientError("this cannot be sent: the API key or token holds what no header can, such as a line's end")
     params = {name: value for name, value in request.params.items() if value is not None}
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
