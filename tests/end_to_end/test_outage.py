@@ -72,7 +72,13 @@ async def test_an_outage_is_seen_stored_counted_and_told_alike(server: Server, t
         )
         until(lambda: blocking.monitors.stats(monitor["id"])["time"]["paused"], "the pause in the statistics")
         stored = all_heartbeats(blocking, monitor["id"])
-        stats, overview = blocking.monitors.stats(monitor["id"]), blocking.overview()
+        stats = blocking.monitors.stats(monitor["id"])
+
+        def told_at_last() -> dict[str, Any] | None:  # an answer may be kept for a moment, where the host is slow
+            overview = blocking.overview()
+            return overview if overview["uptime"]["24h"] == stats["uptime"] else None
+
+        overview = until(told_at_last, f"an overview that says {stats['uptime']} % too")
 
     told = [event["data"] for event in events if event["type"] == "heartbeat"]
     shared = ("monitorId", "status", "responseTime", "timestamp")
@@ -90,7 +96,6 @@ async def test_an_outage_is_seen_stored_counted_and_told_alike(server: Server, t
     time = time_by_status(stored)
     assert stats["time"]["up"] == time["up"]
     assert stats["time"]["down"] == time["down"]
-    assert stats["uptime"] == overview["uptime"]["24h"]
     assert abs(stats["uptime"] - 100 * time["up"] / (time["up"] + time["down"])) <= 0.001
     assert stats["totalChecks"] == overview["totalChecks"] == len(stored) - 1
     assert stats["failedChecks"] == statuses.count("down") + statuses.count("pending")
