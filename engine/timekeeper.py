@@ -15,9 +15,7 @@ instruments would see all, for several clock readings in each round of the loop,
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from heapq import heapify, heappop, heappush
-from itertools import count
-from typing import Any
+from heapq import heappop, heappush
 
 import trio
 from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
@@ -28,19 +26,16 @@ STANDSTILL_S = 0.05
 LOOK_S = 0.1
 """While probes run. A standstill is seen but for as much of it as passed before the next look was due."""
 
-_Sleep = list[Any]
-"""`[due, order, task]`; the task is None when it sleeps no more."""
-
 
 class Timekeeper:
     """The clock behind all alarms of one engine. `run` must be running for sleepers to wake."""
 
     def __init__(self) -> None:
-        self._sleepers: list[_Sleep] = []
-        """A heap."""
-        self._gone = 0
-        """How many of them sleep no more."""
-        self._order = count()  # first come, first woken; and tasks do not compare
+        self._sleepers: dict[float, list[Task]] = {}
+        """By when they are due, first come first. Monitors share slots (`schedule.py`), so that there are fewer times than
+        sleepers to keep in order."""
+        self._times: list[float] = []
+        """A heap of those times, and of some at which nobody is due any more."""
         self._until_next = trio.CancelScope()
         self._not_before = float("-inf")
         self._behind_s = 0.0
@@ -50,7 +45,7 @@ class Timekeeper:
 
     async def run(self) -> None:
         """Wake each sleeper when it is due, until cancelled."""
-        sleepers, task = self._sleepers, current_task()
+        times, sleepers, task = self._times, self._sleepers, current_task()
 
         def rouse(_: Callable[[], None]) -> Abort:
             reschedule(task)
@@ -59,7 +54,7 @@ class Timekeeper:
         now = self._not_before = trio.current_time()
         while True:
             await trio.lowlevel.checkpoint_if_cancelled()
-            deadline = max(sleepers[0][0], self._not_before) if sleepers else float("inf")
+            deadline = max(times[0], self._not_before) if times else float("inf")
             if self._probing:
                 deadline = min(deadline, now + LOOK_S)
             with trio.CancelScope(deadline=deadline) as self._until_next:
@@ -68,21 +63,22 @@ class Timekeeper:
             if (late_s := now - self._until_next.deadline) > STANDSTILL_S:
                 self._behind_s += late_s
             self._not_before = now + QUANTUM_S
-            while sleepers and sleepers[0][0] <= now:
-                sleeper: Task | None = heappop(sleepers)[2]
-                if sleeper is None:
-                    self._gone -= 1
-                else:
+            while times and times[0] <= now:
+                for sleeper in sleepers.pop(heappop(times), ()):
                     reschedule(sleeper)
 
-    def wake(self, sleep: _Sleep) -> None:
+    def wake(self, due: float, task: Task) -> None:
         """See to it that this one is woken; only for `Alarm`."""
-        sleep[1] = next(self._order)
-        heappush(self._sleepers, sleep)
+        sharing = self._sleepers.get(due)
+        if sharing is not None:
+            sharing.append(task)
+            return
+        self._sleepers[due] = [task]
+        heappush(self._times, due)
         until = self._until_next.deadline
-        if sleep[0] < until:
+        if due < until:
             # Not in the past, however long ago it was due: that is no lateness of the loop.
-            self._until_next.deadline = min(until, max(sleep[0], self._not_before, trio.current_time()))
+            self._until_next.deadline = min(until, max(due, self._not_before, trio.current_time()))
 
     def behind_at(self, now: float) -> float:
         """For how long the event loop has stood still so far, in sum; also when who asks was woken before this one's own task."""
@@ -99,15 +95,15 @@ class Timekeeper:
         """A probe that began has ended."""
         self._probing -= 1
 
-    def forget(self, sleep: _Sleep) -> None:
-        """This one sleeps no more; only for `Alarm`. It stays until it is due or half of them are such, which may take a year
-        where monitors are changed again and again."""
-        sleep[2] = None
-        self._gone += 1
-        if self._gone * 2 > len(self._sleepers):
-            self._sleepers[:] = [kept for kept in self._sleepers if kept[2] is not None]
-            heapify(self._sleepers)
-            self._gone = 0
+    def forget(self, due: float, task: Task) -> None:
+        """This one sleeps no more; only for `Alarm`. A time at which nobody is due stays until it has come or half of them are
+        such, which may take a year where monitors are changed again and again."""
+        sharing = self._sleepers[due]
+        sharing.remove(task)
+        if not sharing:
+            del self._sleepers[due]
+            if len(self._times) > 2 * len(self._sleepers):
+                self._times[:] = sorted(self._sleepers)
 
 
 class Alarm:
@@ -117,23 +113,21 @@ class Alarm:
     collector has to look through, and a look at 100,000 objects stops everything for 35 ms.
     """
 
-    __slots__ = ("_sleep", "_timekeeper")
+    __slots__ = ("_due", "_task", "_timekeeper")
 
     def __init__(self, timekeeper: Timekeeper) -> None:
         self._timekeeper = timekeeper
-        self._sleep: _Sleep = [0.0, 0, None]
 
     def sleep_until(self, due: float) -> Awaitable[object]:
         """Sleep until `due` on trio's clock; a moment that has passed is a checkpoint. Cancelled like any sleep.
 
         To be awaited at once. It is no coroutine of its own for the reason above.
         """
-        sleep = self._sleep
-        sleep[0], sleep[2] = due, current_task()
-        self._timekeeper.wake(sleep)
-        return wait_task_rescheduled(self._abort)  # noqa: ASYNC105 (the caller awaits it)
+        self._due, self._task = due, current_task()
+        self._timekeeper.wake(due, self._task)
+        return wait_task_rescheduled(self)  # noqa: ASYNC105 (the caller awaits it)
 
-    def _abort(self, _: Callable[[], None]) -> Abort:
-        self._timekeeper.forget(self._sleep)
-        self._sleep = [0.0, 0, None]  # another: that one may still be in the heap
+    def __call__(self, _: Callable[[], None]) -> Abort:
+        """For trio, when the sleep is cancelled. The alarm itself: a method is bound anew for each sleep."""
+        self._timekeeper.forget(self._due, self._task)
         return Abort.SUCCEEDED

@@ -20,7 +20,8 @@ from bench.figures import Figure
 from bench.lab import Lab, free_port, output_of, program, started
 from bench.steady import watch
 
-MONITORS = 500
+MONITORS = 700
+"""A rate that one core makes: s_time asks as fast as it is answered, too."""
 
 _NGINX = """
 daemon off;
