@@ -89,7 +89,7 @@ async def _run_engine(
         trusted_proxies=tuple(map(ip_network, settings.trusted_proxies)),
         allowed_origins=settings.allowed_origins,
     )
-    database = Database.open(settings.database, secret_key=settings.secret_key)
+    database = Database.open(settings.database, secret_key=settings.secret_key, gives_way=True)
     try:
         async with Engine.open(
             SqliteStore(database), min_interval_ms=settings.min_interval_ms, egress_deny=settings.egress_deny

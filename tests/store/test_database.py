@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import sqlite_utils
 import trio
 
 from peekaping.engine.ports import StoreFailed
-from peekaping.store.database import Database
+from peekaping.store.database import NICE, Database
 from peekaping.store.errors import CannotOpen
 
 NOBODY = 65534
@@ -250,6 +251,35 @@ async def test_a_read_sees_one_state_while_others_write(database: Database) -> N
         nursery.start_soon(write_between)
         assert await database.read(twice) == [0, 0]
     assert await names(database) == ["new"]
+
+
+def niceness() -> int:
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+
+async def test_threads_that_write_give_way_to_the_event_loop(tmp_path: Path) -> None:
+    before = niceness()
+    database = Database.open(tmp_path / "peekaping.db", gives_way=True)
+    try:
+        assert await database.write(lambda _: niceness()) == max(before, NICE)
+        assert niceness() == before
+    finally:
+        await database.close()
+
+
+async def test_a_sandbox_that_forbids_to_give_way_does_not_stop_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(which: int, who: int, priority: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "setpriority", forbidden)
+    database = Database.open(tmp_path / "peekaping.db", gives_way=True)
+    try:
+        await database.write(put("written"))
+        assert await names(database) == ["written"]
+    finally:
+        await database.close()
 
 
 async def test_a_mistake_of_ours_is_no_failure_of_the_store(database: Database) -> None:
