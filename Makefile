@@ -30,7 +30,7 @@ types: $(VENV)/ready ## mypy --strict
 tests: $(VENV)/ready system ## the test suite alone
 	$(BIN)/pytest -n auto --dist loadfile
 
-bench: $(VENV)/ready ## the benchmark, 40 minutes of a quiet machine; KEEP=--keep keeps it in docs/; bench-quick: 5 minutes
+bench: $(VENV)/ready ## the benchmark, 40 minutes of a quiet machine; KEEP=--keep keeps it in docs/; bench-quick: 3 minutes
 	$(BIN)/python -m bench $(KEEP)
 
 .PHONY: bench-quick

@@ -53,7 +53,7 @@ class Lab:
 
     def rounds(self) -> range:
         """Subjects that are compared take turns so often."""
-        return range(self.pick(5, 2))
+        return range(self.pick(5, 1))
 
     def wait(self, seconds: float) -> None:
         ends = time.monotonic() + seconds

@@ -20,7 +20,7 @@ from bench.lab import Lab
 from bench.server import BEATS, http_monitors, make_database, serving
 from peekaping.engine.schedule import phase_ms
 
-SETTLE_S = (10.0, 3.0)
+SETTLE_S = (10.0, 2.0)
 """After the first checks, in a full and in a quick run: what piled up at the start has drained by then."""
 ROUNDING_MS = 2
 

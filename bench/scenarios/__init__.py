@@ -19,15 +19,15 @@ class Scenario(NamedTuple):
 
 
 SCENARIOS = {
-    "base": Scenario(base.run, 70, 25),
-    "checks": Scenario(checks.run, 280, 35),
-    "capacity": Scenario(capacity.run, 180, 50),
-    "many": Scenario(many.run, 980, 70),
-    "growth": Scenario(growth.run, 290, 35),
-    "start": Scenario(start.run, 75, 15),
-    "https": Scenario(https.run, 175, 30),
-    "storage": Scenario(storage.run, 60, 20),
-    "push": Scenario(push.run, 60, 10),
-    "live": Scenario(live.run, 60, 10),
-    "api": Scenario(api.run, 170, 60),
+    "base": Scenario(base.run, 55, 10),
+    "checks": Scenario(checks.run, 230, 15),
+    "capacity": Scenario(capacity.run, 165, 35),
+    "many": Scenario(many.run, 975, 40),
+    "growth": Scenario(growth.run, 305, 15),
+    "start": Scenario(start.run, 65, 15),
+    "https": Scenario(https.run, 165, 10),
+    "storage": Scenario(storage.run, 10, 5),
+    "push": Scenario(push.run, 55, 5),
+    "live": Scenario(live.run, 45, 10),
+    "api": Scenario(api.run, 150, 30),
 }

@@ -33,10 +33,9 @@ PATHS = (
 
 
 def run(lab: Lab) -> list[Figure]:
-    seconds = lab.pick(5.0, 2.0)
+    seconds = lab.pick(5.0, 1.0)
     with started([sys.executable, "-m", "bench.bare_app"], lab.subject_core, lab.folder / "bare.log") as process:
         url = f"http://127.0.0.1:{int(process.line())}/"
-        wrk(lab, url, CONNECTIONS, 1)
         bare_us = _cpu_us(lab, process, url, seconds)
     database = make_database(
         lab.folder / "api.db", http_monitors(MONITORS, "http://127.0.0.1:9/", 3_600_000)
@@ -48,7 +47,6 @@ def run(lab: Lab) -> list[Figure]:
         for path in PATHS:
             lab.tell(f"GET {path}")
             url = f"{server.url}/api/v1{path}"
-            wrk(lab, url, CONNECTIONS, 1, script)
             ours = _cpu_us(lab, server.process, url, seconds, script)
             figures.append(
                 Figure(
@@ -65,6 +63,8 @@ def run(lab: Lab) -> list[Figure]:
 
 
 def _cpu_us(lab: Lab, process: Process, url: str, seconds: float, script: Path | None = None) -> float:
+    if not lab.quick:
+        wrk(lab, url, CONNECTIONS, 1, script)  # warms up
     before = process.cpu_s()
     done = wrk(lab, url, CONNECTIONS, seconds, script)
     if done.refused:
@@ -74,11 +74,11 @@ def _cpu_us(lab: Lab, process: Process, url: str, seconds: float, script: Path |
 
 def _crowd(lab: Lab) -> list[Figure]:
     """Two hundred clients, each asking one thing after the other, while 5,000 checks a second go on."""
-    seconds = lab.pick(30.0, 6.0)
+    seconds = lab.pick(30.0, 3.0)
     with target(lab) as url:
         database = make_database(lab.folder / "crowd.db", http_monitors(MONITORS, url, INTERVAL_MS))
         with serving(lab, database) as server:
-            lab.wait(INTERVAL_MS / 1000 + lab.pick(10.0, 3.0))
+            lab.wait(INTERVAL_MS / 1000 + lab.pick(10.0, 1.0))
             script = _with_token(lab, server)
             began = _now_ms()
             lab.wait(seconds)

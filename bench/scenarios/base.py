@@ -12,7 +12,7 @@ MONITORS, INTERVAL_MS = 2000, 1000
 def run(lab: Lab) -> list[Figure]:
     base_kb = memory_without_monitors(lab)
     with target(lab) as url:
-        seen = watch(lab, MONITORS, url, INTERVAL_MS, lab.pick(30.0, 8.0), base_kb=base_kb)
+        seen = watch(lab, MONITORS, url, INTERVAL_MS, lab.pick(30.0, 4.0), base_kb=base_kb)
     name = f"{MONITORS:,} monitors at {INTERVAL_MS // 1000} s"
     assert seen.kb is not None
     return [

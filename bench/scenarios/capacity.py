@@ -21,7 +21,7 @@ def run(lab: Lab) -> list[Figure]:
     figures = []
     with target(lab) as url:
         for name, rate, fields in CASES:
-            seen = watch(lab, rate, url, 1000, lab.pick(60.0, 8.0), **fields)
+            seen = watch(lab, rate, url, 1000, lab.pick(60.0, 4.0), **fields)
             figures += [
                 Figure(
                     name=f"Checks a second, {name}",

@@ -18,7 +18,7 @@ BARE = "bare system calls"
 
 
 def run(lab: Lab) -> list[Figure]:
-    seconds, requests = lab.pick(10.0, 4.0), lab.pick(5000, 1500)
+    seconds, requests = lab.pick(10.0, 3.0), lab.pick(5000, 500)
     ours: list[float] = []
     theirs: dict[str, list[float]] = {"blackbox_exporter": [], BARE: [], **{name: [] for name in peers.LIBRARIES}}
     libraries = {}

@@ -44,7 +44,7 @@ http {{
 
 
 def run(lab: Lab) -> list[Figure]:
-    openssl, seconds = program("openssl", "openssl"), lab.pick(10, 4)
+    openssl, seconds = program("openssl", "openssl"), lab.pick(10, 2)
     ours: list[float] = []
     theirs: list[float] = []
     with _tls_target(lab) as (port, authority):

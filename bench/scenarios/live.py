@@ -17,7 +17,7 @@ MONITORS, INTERVAL_MS = 220, 1000
 
 
 def run(lab: Lab) -> list[Figure]:
-    seconds = lab.pick(40, 6)
+    seconds = lab.pick(40, 3)
     with target(lab) as url:
         database = make_database(lab.folder / "live.db", http_monitors(MONITORS, url, INTERVAL_MS))
         with serving(lab, database) as server:

@@ -35,7 +35,7 @@ def run(lab: Lab) -> list[Figure]:
     answered = 0
     lab.tell("pushes")
     with serving(lab, database) as server:
-        for seconds in (2.0, *(lab.pick(10.0, 3.0) for _ in lab.rounds())):  # the first warms up
+        for seconds in (lab.pick(2.0, 1.0), *(lab.pick(10.0, 2.0) for _ in lab.rounds())):  # the first warms up
             done = wrk(lab, server.url, CONNECTIONS, seconds, script)
             if done.refused:
                 raise RuntimeError(f"{done.refused} of {done.requests} pushes were refused")

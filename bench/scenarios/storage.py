@@ -15,7 +15,7 @@ from bench.storing import Stored
 
 
 def run(lab: Lab) -> list[Figure]:
-    monitors, batches = lab.pick((10_000, 400), (10_000, 100))
+    monitors, batches = lab.pick((10_000, 400), (2000, 50))
     lab.tell("the store alone")
     command = [sys.executable, "-m", "bench.storing", lab.folder, str(monitors), str(batches)]
     output = output_of(command, lab.subject_core, 600, lab.folder / "storing.log")
