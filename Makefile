@@ -4,16 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := engine store api peekaping tests bench
 
-.PHONY: help run test format lint types tests bench lock system clean
+.PHONY: help run test format lint types tests bench bench-quick lock system clean
 help: ## what can be made
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 18
 
 run: $(VENV)/ready ## serve on http://127.0.0.1:8383, data in ./peekaping.db
 	@exec $(BIN)/peekaping serve
 
 test: lint types tests ## every check: format, lint, types, tests
 
-format: $(VENV)/ready ## write the code as the formatter has it
+format: $(VENV)/ready ## format the code
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
@@ -30,12 +30,11 @@ types: $(VENV)/ready ## mypy --strict
 tests: $(VENV)/ready system ## the test suite alone
 	$(BIN)/pytest -n auto --dist loadfile
 
-bench: $(VENV)/ready ## the benchmark, 40 minutes of a quiet machine; KEEP=--keep keeps it in docs/; bench-quick: 3 minutes
+bench: $(VENV)/ready ## the benchmark, 40 minutes of a quiet machine; KEEP=--keep keeps it in docs/
 	$(BIN)/python -m bench $(KEEP)
 
-.PHONY: bench-quick
-bench-quick: $(VENV)/ready
-	$(BIN)/python -m bench --quick $(KEEP)
+bench-quick: $(VENV)/ready ## the same small and short, in two minutes
+	$(BIN)/python -m bench --quick
 
 lock: $(VENV)/ready ## resolve the dependencies anew: names, versions and hashes
 	CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe \
@@ -59,4 +58,4 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	@touch $@
 
 clean: ## forget the environment and the caches
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-bench bench/results dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,8 +10,8 @@ have the other, and CPU is what the operating system accounts to the whole proce
     server       the real `peekaping serve` on a database of its own
     peers        what else is measured: environments of their own, made here from pinned requirements
     lab          processes on their cores, and what all scenarios are given
-    figures      the values
+    figures      the values, and when one has become worse
 
-`target`, `worker`, `storing` and `subscribers` are programs of their own, which scenarios start.
+`target`, `worker`, `bare`, `bare_app`, `storing` and `subscribers` are programs of their own, which scenarios start.
 Deterministic costs (steps, system calls, bytes) are tests, in tests/bench.
 """

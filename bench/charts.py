@@ -9,15 +9,19 @@ from math import log10
 
 from bench.figures import Figure, show
 
+# What the drawn figures are called.
+BESIDE = "CPU of an HTTP check beside"
+GROWTH = "monitors, 1,000 checks/s"
+
 WIDTH, LEFT, RIGHT = 720, 190, 90
 OURS, PEER, INK, FAINT = "#2a7f62", "#b0b7bf", "#24292f", "#d8dee4"
-_GROWTH = re.compile(r"([\d,]+) monitors, 1,000 checks/s: (.*)")
+_GROWTH = re.compile(rf"([\d,]+) {GROWTH}: (.*)")
 
 
 def draw(figures: Sequence[Figure]) -> dict[str, str]:
     """File name to SVG, for what the figures hold."""
     drawn = {}
-    beside = [figure for figure in figures if figure.name.startswith("CPU of an HTTP check beside") and figure.peers]
+    beside = [figure for figure in figures if figure.name.startswith(BESIDE) and figure.peers]
     if beside:
         peers = [(figure.peer or "", figure.middle / ratio) for figure in beside if (ratio := figure.ratio)]
         bars = sorted([("peekaping, all of it", beside[0].middle), *peers], key=lambda bar: bar[1])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from math import floor
 from statistics import median
 from typing import Literal
 
 import msgspec
 
-WORSE_BY = 1.15
-"""A figure within this factor of the kept one is the same: machines vary by as much."""
+WORSE_BY, WORSE_BESIDE_A_PEER_BY = 1.5, 1.3
+"""A figure within this factor of the one before is the same. The machine of docs/performance.md takes up to 1.5 times as long at
+one hour as at another; a ratio to a peer of the same run varies less: that to blackbox_exporter was 0.30 to 0.39 in five runs."""
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -30,7 +32,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     @property
     def ratio(self) -> float | None:
-        """Ours for one of the peer's; None without a peer."""
+        """Our median divided by the peer's; None without a peer."""
         return self.middle / median(self.peers) if self.peers and median(self.peers) else None
 
     @property
@@ -42,11 +44,17 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return value <= self.goal if self.better == "less" else value >= self.goal
 
     def worse_than(self, before: Figure) -> float | None:
-        """By what factor this is worse than `before`; None while their rounds overlap or it is within `WORSE_BY`."""
+        """By what factor this is worse than `before`, by the ratios to the peer where both have one; None while it is within
+        what runs differ by, or its rounds overlap with those of before. From nothing to something is infinitely worse."""
         now, then = (self, before) if self.better == "less" else (before, self)
-        if min(now.ours) <= max(then.ours) or now.middle <= WORSE_BY * then.middle:
+        if now.ratio is not None and then.ratio is not None:
+            this, that, limit = now.ratio, then.ratio, WORSE_BESIDE_A_PEER_BY
+        elif min(now.ours) > max(then.ours):
+            this, that, limit = now.middle, then.middle, WORSE_BY
+        else:
             return None
-        return now.middle / then.middle if then.middle else float("inf")
+        factor = this / that if that else float("inf")
+        return factor if factor > limit else None
 
 
 class Machine(msgspec.Struct, frozen=True, rename="camel"):
@@ -57,7 +65,7 @@ class Machine(msgspec.Struct, frozen=True, rename="camel"):
     system: str
     python: str
     load: float
-    """The load average of the minute before: above a few tenths the figures are not worth much."""
+    """The load average of the minute before."""
     versions: dict[str, str]
 
 
@@ -75,9 +83,12 @@ class Record(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def show(value: float) -> str:
-    """A number with about three digits that mean something."""
+    """A number with about three digits that mean something; what is just short of 100, of which a percentage may be, is not
+    shown as 100."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
+    if value >= 99.95:
+        return f"{floor(value * 100) / 100:.2f}"
     return f"{value:.3g}"
 
 

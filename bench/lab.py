@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import socket
 import subprocess
@@ -26,6 +25,10 @@ class Unavailable(Exception):
     """Something that is not there cannot be measured; says what, and how to get it."""
 
 
+class TooFewCores(Exception):
+    """Nothing can be measured here."""
+
+
 class Lab:
     """The conditions of a run.
 
@@ -39,13 +42,17 @@ class Lab:
         self, folder: Path, *, quick: bool, tell: Callable[[str], None], tick: Callable[[float], None]
     ) -> None:
         cores = sorted(os.sched_getaffinity(0))
+        if len(cores) < 2:
+            raise TooFewCores(
+                "two cores are needed, one for the subject and one for its target; this process may use one"
+            )
         self.subject_core, self.other_core = cores[0], cores[-1]
         self.folder = folder
         self.quick = quick
         self.skipped: dict[str, str] = {}
         """What could not be measured, and why."""
         self.tell = tell
-        self._tick = tick
+        self.tick = tick
 
     def pick(self, full: T, quick: T) -> T:
         """The size of something, by how long the run may take."""
@@ -59,7 +66,7 @@ class Lab:
         ends = time.monotonic() + seconds
         while (left := ends - time.monotonic()) > 0:
             time.sleep(min(left, TICK_S))
-            self._tick(min(left, TICK_S))
+            self.tick(min(left, TICK_S))
 
 
 class Process:
@@ -72,6 +79,16 @@ class Process:
         """The next line it prints; empty when it has ended."""
         assert self.popen.stdout is not None
         return self.popen.stdout.readline()
+
+    def port(self) -> int:
+        """The port that it prints first.
+
+        Raises:
+          RuntimeError: it has ended instead.
+        """
+        if not (line := self.line()):
+            raise RuntimeError(f"{self.popen.args!r} ended before it listened")
+        return int(line)
 
     def cpu_s(self) -> float:
         """What all its threads have used, in user and system mode."""
@@ -109,24 +126,22 @@ def started(
                 print(f"{command[0]} ended with {ended}: {log.read_text()[-2000:]}", file=sys.stderr)
 
 
-def output_of(
-    command: Sequence[object],
-    core: int,
-    seconds: float,
-    log: Path,
-    *,
-    environment: Mapping[str, str] | None = None,
-) -> str:
-    """What a program prints that ends by itself.
+def output_of(lab: Lab, command: Sequence[object], core: int, seconds: float, log: str) -> str:
+    """What a program prints that ends by itself; what it says on stderr goes to the file `log` in the lab's folder.
 
     Raises:
       RuntimeError: it failed, or took longer than `seconds`, and was ended.
     """
-    with started(command, core, log, environment=environment) as process:
-        try:
-            output, _ = process.popen.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            raise RuntimeError(f"{command[0]} took longer than {seconds:g} s") from None
+    ends = time.monotonic() + seconds
+    with started(command, core, lab.folder / log) as process:
+        while True:
+            try:
+                output, _ = process.popen.communicate(timeout=TICK_S)
+                break
+            except subprocess.TimeoutExpired:
+                lab.tick(TICK_S)
+                if time.monotonic() > ends:
+                    raise RuntimeError(f"{command[0]} took longer than {seconds:g} s") from None
         if process.popen.returncode:
             raise RuntimeError(f"{command[0]} failed with exit code {process.popen.returncode}")
         return output
@@ -136,7 +151,7 @@ def output_of(
 def target(lab: Lab) -> Iterator[str]:
     """The plain HTTP target (`target.py`) on the other core; gives back its URL."""
     with started([sys.executable, "-m", "bench.target"], lab.other_core, lab.folder / "target.log") as process:
-        yield f"http://127.0.0.1:{int(process.line())}/"
+        yield f"http://127.0.0.1:{process.port()}/"
 
 
 def program(name: str, package: str) -> str:
@@ -157,9 +172,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def raise_descriptor_limit() -> None:
-    """All processes started here inherit it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

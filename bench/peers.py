@@ -79,7 +79,7 @@ def bare_cost(lab: Lab, url: str, count: int) -> float:
 
 def _cost(lab: Lab, name: str, command: Sequence[object], count: int) -> float:
     lab.tell(name)
-    answer = msgspec.json.decode(output_of(command, lab.subject_core, 120, lab.folder / f"{name}.log"))
+    answer = msgspec.json.decode(output_of(lab, command, lab.subject_core, 120, f"{name}.log"))
     if answer["good"] < count:
         raise RuntimeError(f"{name}: {answer['good']} of {count} requests were answered")
     return float(answer["cpuUs"])
@@ -113,7 +113,7 @@ def wrk(lab: Lab, url: str, connections: int, seconds: float, script: Path | Non
         "--latency",
     ]
     scripted = [] if script is None else ["-s", str(script)]
-    output = output_of([*command, *scripted, url], lab.other_core, seconds + 30, lab.folder / "wrk.log")
+    output = output_of(lab, [*command, *scripted, url], lab.other_core, seconds + 30, "wrk.log")
     total = re.search(r"(\d+) requests in ([\d.]+)(m?s)", output)
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
     if total is None:

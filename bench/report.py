@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
@@ -20,16 +21,17 @@ BEGIN, END = "<!-- written by make bench -->", "<!-- end of what make bench writ
 PACKAGES = ("peekaping", "trio", "httptools", "msgspec", "dnspython", "hypercorn", "quart-trio", "sqlite-utils")
 
 
-def table(figures: Iterable[Figure], before: dict[str, Figure]) -> Table:
-    """Name, ours, peer, ratio, goal, met; and what has become worse than in the kept record."""
+def table(figures: Iterable[Figure], before: Record | None = None) -> Table:
+    """Name, ours, peer, ratio, goal, met; and what has become worse than in a record of before."""
     shown = Table(show_edge=False, pad_edge=False)
     for heading in ("figure", "ours", "peer", "ratio", "goal", "met"):
         shown.add_column(heading, justify="left" if heading in ("figure", "goal") else "right")
+    earlier = {} if before is None else {figure.name: figure for figure in before.figures}
     for figure in figures:
         cells = _cells(figure)
-        worse = figure.worse_than(before[figure.name]) if figure.name in before else None
+        worse = figure.worse_than(earlier[figure.name]) if figure.name in earlier else None
         if worse is not None:
-            cells[-1] += f" worse by {worse:.2f}"
+            cells[-1] = f"{cells[-1]} worse by {worse:.2f}".strip()
         style = "red" if figure.met is False or worse is not None else None
         shown.add_row(*cells, style=style)
     return shown
@@ -39,11 +41,16 @@ def _cells(figure: Figure) -> list[str]:
     return [
         figure.name,
         f"{spread(figure.ours)} {figure.unit}".strip(),
-        spread(figure.peers) if figure.peers else "",
+        _peer(figure) if figure.peers else "",
         "" if figure.ratio is None else show(figure.ratio),
         goal_of(figure).strip(),
         {True: "yes", False: "NO", None: ""}[figure.met],
     ]
+
+
+def _peer(figure: Figure) -> str:
+    name = "" if figure.peer is None or figure.peer in figure.name else figure.peer
+    return f"{spread(figure.peers)} {name}".strip()
 
 
 def machine(load: float) -> Machine:
@@ -57,7 +64,7 @@ def machine(load: float) -> Machine:
     return Machine(
         processor=_processor(),
         cores=os.cpu_count() or 1,
-        system=platform.platform(),
+        system=" ".join([platform.system(), *re.findall(r"^\d+\.\d+", platform.release())]),
         python=platform.python_version(),
         load=load,
         versions=versions,

@@ -11,16 +11,18 @@ import sqlite3
 import time
 from collections import Counter
 from contextlib import closing
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from bench.figures import Figure
 from bench.lab import Lab
 from bench.server import BEATS, http_monitors, make_database, serving
 from peekaping.engine.schedule import phase_ms
 
-SETTLE_S = (10.0, 2.0)
+SETTLE_S = (10.0, 1.0)
 """After the first checks, in a full and in a quick run: what piled up at the start has drained by then."""
 ROUNDING_MS = 2
 
@@ -40,7 +42,35 @@ class Steady(msgspec.Struct, frozen=True):
     late_p99_ms: int
     late_max_ms: int
     kb: float | None
-    """Resident memory of each monitor, over that of a server without any; None where not all had been checked yet."""
+    """Resident memory of each monitor, over that of a server without any; None where nobody asked."""
+
+    @property
+    def made(self) -> float:
+        """Good checks in percent of those due. An edge of the window may add one."""
+        return min(100.0, 100 * self.checks / self.due)
+
+    @property
+    def core(self) -> float:
+        """In percent of one."""
+        return 100 * self.core_share
+
+    def figures(self, name: str, **goals: float | None) -> list[Figure]:
+        """The attributes named, as figures, each with its goal or None."""
+        return [
+            Figure(name=f"{name}: {what}", unit=unit, ours=[value], better=better, goal=goals[attribute])
+            for attribute, (what, unit, better) in _SHOWN.items()
+            if attribute in goals and (value := getattr(self, attribute)) is not None
+        ]
+
+
+_SHOWN: dict[str, tuple[str, str, Literal["less", "more"]]] = {
+    "made": ("made of those due", "%", "more"),
+    "late_p99_ms": ("late, 99th percentile", "ms", "less"),
+    "late_max_ms": ("late, most", "ms", "less"),
+    "core": ("of one core", "%", "less"),
+    "cpu_us": ("CPU of a check", "µs", "less"),
+    "kb": ("resident memory of each", "kB", "less"),
+}
 
 
 def watch(
@@ -54,17 +84,15 @@ def watch(
     environment: dict[str, str] | None = None,
     **fields: Any,
 ) -> Steady:
-    """Run a server with so many monitors and watch it for `seconds`.
+    """Run a server with so many monitors and watch it for `seconds`, after an interval in which each is checked once.
 
-    With `base_kb`, the memory of a server without monitors, it waits until each has been checked, which takes an interval.
+    `base_kb` is the memory of a server without monitors, for who asks for that of each.
     """
     lab.tell(f"{monitors:,} monitors every {interval_ms / 1000:g} s")
     database = lab.folder / f"steady-{time.monotonic_ns()}.db"
     make_database(database, http_monitors(monitors, url, interval_ms, **fields))
     with serving(lab, database, **(environment or {})) as server:
-        if base_kb is not None or interval_ms <= 2000 or not lab.quick:
-            lab.wait(interval_ms / 1000)  # each has been checked once
-        lab.wait(lab.pick(*SETTLE_S))
+        lab.wait(interval_ms / 1000 + lab.pick(*SETTLE_S))
         cpu_before, began = server.process.cpu_s(), time.time()
         lab.wait(seconds)
         cpu, ended = server.process.cpu_s() - cpu_before, time.time()
@@ -93,8 +121,9 @@ def late_p99_ms(database: Path, interval_ms: int, began_ms: int, ended_ms: int) 
     return _percentile(_look(database, interval_ms, began_ms, ended_ms)[2], 0.99)
 
 
+@cache
 def memory_without_monitors(lab: Lab) -> int:
-    """Resident kB of a server that has nothing to do."""
+    """Resident kB of a server that has nothing to do; measured once in a run."""
     lab.tell("a server without monitors")
     with serving(lab, lab.folder / f"empty-{time.monotonic_ns()}.db") as server:
         lab.wait(lab.pick(*SETTLE_S))

@@ -1,11 +1,10 @@
-"""What looking costs: every kind of GET beside a route that does nothing, with ten thousand monitors; and whether many who look
+"""What looking costs: ten kinds of GET beside a route that does nothing, with ten thousand monitors; and whether many who look
 at once disturb the checks.
 """
 
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -15,6 +14,7 @@ from bench.lab import Lab, Process, started, target
 from bench.peers import wrk
 from bench.server import Server, http_monitors, make_database, serving
 from bench.steady import late_p99_ms
+from peekaping.engine.clock import utc_ms
 
 MONITORS, INTERVAL_MS = 10_000, 2000
 CONNECTIONS, CROWD = 10, 200
@@ -25,7 +25,7 @@ PATHS = (
     "/monitors/monitor-5000/heartbeats?limit=20",
     "/monitors/monitor-5000/stats?period=24h",
     "/stats/overview",
-    "/status-pages/all",
+    "/status-pages/main",
     "/notification-channels",
     "/incidents",
     "/auth/me",
@@ -35,7 +35,7 @@ PATHS = (
 def run(lab: Lab) -> list[Figure]:
     seconds = lab.pick(5.0, 1.0)
     with started([sys.executable, "-m", "bench.bare_app"], lab.subject_core, lab.folder / "bare.log") as process:
-        url = f"http://127.0.0.1:{int(process.line())}/"
+        url = f"http://127.0.0.1:{process.port()}/"
         bare_us = _cpu_us(lab, process, url, seconds)
     database = make_database(
         lab.folder / "api.db", http_monitors(MONITORS, "http://127.0.0.1:9/", 3_600_000)
@@ -80,12 +80,12 @@ def _crowd(lab: Lab) -> list[Figure]:
         with serving(lab, database) as server:
             lab.wait(INTERVAL_MS / 1000 + lab.pick(10.0, 1.0))
             script = _with_token(lab, server)
-            began = _now_ms()
+            began = utc_ms()
             lab.wait(seconds)
-            alone = _now_ms()
+            alone = utc_ms()
             lab.tell(f"{CROWD} clients")
             done = wrk(lab, f"{server.url}/api/v1/monitors", CROWD, seconds, script)
-            ended = _now_ms()
+            ended = utc_ms()
     return [
         Figure(
             name=f"{CROWD} clients at once, 99th percentile beside their median",
@@ -108,14 +108,10 @@ def _crowd(lab: Lab) -> list[Figure]:
     ]
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 def _make_page(server: Server) -> None:
     httpx.post(
         f"{server.url}/api/v1/status-pages",
-        json={"slug": "all", "title": "All", "published": True, "monitors": [f"monitor-{n}" for n in range(1, 21)]},
+        json={"slug": "main", "title": "Main", "published": True, "monitors": [f"monitor-{n}" for n in range(1, 21)]},
         headers={"Authorization": f"Bearer {server.token()}"},
     ).raise_for_status()
 

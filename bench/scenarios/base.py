@@ -12,15 +12,6 @@ MONITORS, INTERVAL_MS = 2000, 1000
 def run(lab: Lab) -> list[Figure]:
     base_kb = memory_without_monitors(lab)
     with target(lab) as url:
-        seen = watch(lab, MONITORS, url, INTERVAL_MS, lab.pick(30.0, 4.0), base_kb=base_kb)
+        seen = watch(lab, MONITORS, url, INTERVAL_MS, lab.pick(30.0, 3.0), base_kb=base_kb)
     name = f"{MONITORS:,} monitors at {INTERVAL_MS // 1000} s"
-    assert seen.kb is not None
-    return [
-        Figure(
-            name=f"{name}: made of those due", unit="%", ours=[100 * seen.checks / seen.due], better="more", goal=99.9
-        ),
-        Figure(name=f"{name}: late, 99th percentile", unit="ms", ours=[seen.late_p99_ms], goal=50),
-        Figure(name=f"{name}: late, most", unit="ms", ours=[seen.late_max_ms]),
-        Figure(name=f"{name}: CPU of each check", unit="µs", ours=[seen.cpu_us], goal=250),
-        Figure(name=f"{name}: resident memory of each", unit="kB", ours=[seen.kb], goal=12),
-    ]
+    return seen.figures(name, made=99.9, late_p99_ms=50, late_max_ms=None, cpu_us=250, kb=12)

@@ -8,6 +8,7 @@ kept connections, which is to its advantage.
 from __future__ import annotations
 
 from bench import peers
+from bench.charts import BESIDE
 from bench.figures import Figure
 from bench.lab import Lab, Unavailable, target
 from bench.steady import watch
@@ -40,7 +41,7 @@ def run(lab: Lab) -> list[Figure]:
                 theirs[name].append(peers.cost_of(lab, name, python, url, requests))
     return [
         Figure(
-            name=f"CPU of an HTTP check beside {name}",
+            name=f"{BESIDE} {name}",
             unit="µs",
             ours=ours,
             peer=name,
@@ -49,6 +50,7 @@ def run(lab: Lab) -> list[Figure]:
             goal_for="ratio",
         )
         for name, rounds in theirs.items()
+        if rounds
     ]
 
 

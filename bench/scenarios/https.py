@@ -71,7 +71,7 @@ def run(lab: Lab) -> list[Figure]:
 def _s_time(lab: Lab, openssl: str, port: int, authority: Path, seconds: int) -> float:
     command = [openssl, "s_time", "-connect", f"127.0.0.1:{port}", "-new", "-www", "/", "-time", str(seconds)]
     before = os.times()
-    output = output_of([*command, "-CAfile", authority], lab.subject_core, seconds + 30, lab.folder / "s_time.log")
+    output = output_of(lab, [*command, "-CAfile", authority], lab.subject_core, seconds + 30, "s_time.log")
     after = os.times()
     done = re.search(r"(\d+) connections in \d+ real seconds", output)
     if done is None or not int(done[1]):

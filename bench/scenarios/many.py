@@ -6,31 +6,23 @@ from typing import NamedTuple
 
 from bench.figures import Figure
 from bench.lab import Lab, target
-from bench.steady import Steady, memory_without_monitors, watch
+from bench.steady import memory_without_monitors, watch
 
 
 class Case(NamedTuple):
     monitors: int
     interval_ms: int
     seconds: float
-    late_p99_ms: int | None = None
-    late_max_ms: int | None = None
-    core_percent: int | None = None
-    kb: int | None = None
+    goals: dict[str, float | None]
+    """What is shown of it (`Steady.figures`)."""
 
 
-FULL = (
-    Case(10_000, 2000, 600, late_p99_ms=5, late_max_ms=50),
-    Case(10_000, 60_000, 120, late_p99_ms=5, core_percent=5),
-    Case(100_000, 60_000, 60, kb=8),
-)
-# At 60 s a quick look can come before every monitor had its first check; 10,000 at 6 s are as many checks a second as
-# 100,000 at 60 s.
-QUICK = (
-    Case(10_000, 2000, 4, late_p99_ms=5, late_max_ms=50),
-    Case(10_000, 60_000, 4, late_p99_ms=5, core_percent=5),
-    Case(10_000, 6000, 3, kb=8),
-)
+BUSY = {"late_p99_ms": 5.0, "late_max_ms": 50.0, "core": None}
+IDLE = {"late_p99_ms": 5.0, "late_max_ms": None, "core": 5.0}
+LARGE = {"late_p99_ms": None, "late_max_ms": None, "core": None, "kb": 8.0}
+FULL = (Case(10_000, 2000, 600, BUSY), Case(10_000, 60_000, 120, IDLE), Case(100_000, 60_000, 60, LARGE))
+QUICK = (Case(10_000, 2000, 3, {**BUSY, "kb": 8.0}),)
+"""What an idle fleet costs shows in minutes only."""
 
 
 def run(lab: Lab) -> list[Figure]:
@@ -38,32 +30,6 @@ def run(lab: Lab) -> list[Figure]:
     figures = []
     for case in lab.pick(FULL, QUICK):
         with target(lab) as url:
-            seen = watch(
-                lab,
-                case.monitors,
-                url,
-                case.interval_ms,
-                case.seconds,
-                base_kb=None if case.kb is None else base_kb,
-            )
-        figures += _figures(case, seen)
-    return figures
-
-
-def _figures(case: Case, seen: Steady) -> list[Figure]:
-    name = f"{case.monitors:,} monitors at {case.interval_ms // 1000} s"
-    figures = [
-        Figure(
-            name=f"{name}: made of those due",
-            unit="%",
-            ours=[100 * seen.checks / seen.due],
-            better="more",
-            goal=99.9,
-        ),
-        Figure(name=f"{name}: late, 99th percentile", unit="ms", ours=[seen.late_p99_ms], goal=case.late_p99_ms),
-        Figure(name=f"{name}: late, most", unit="ms", ours=[seen.late_max_ms], goal=case.late_max_ms),
-        Figure(name=f"{name}: of one core", unit="%", ours=[100 * seen.core_share], goal=case.core_percent),
-    ]
-    if seen.kb is not None:
-        figures.append(Figure(name=f"{name}: resident memory of each", unit="kB", ours=[seen.kb], goal=case.kb))
+            seen = watch(lab, case.monitors, url, case.interval_ms, case.seconds, base_kb=base_kb)
+        figures += seen.figures(f"{case.monitors:,} monitors at {case.interval_ms // 1000} s", made=99.9, **case.goals)
     return figures

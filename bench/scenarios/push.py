@@ -44,7 +44,7 @@ def run(lab: Lab) -> list[Figure]:
     (stored,) = query(database, f"SELECT count(*) FROM {BEATS}")
     return [
         Figure(name="Durable pushes a second", unit="1/s", ours=rates[1:], better="more", goal=1500),
-        Figure(
-            name="… stored of those answered", unit="%", ours=[100 * min(1, stored / answered)], better="more", goal=100
-        ),
+        # At the end of each round up to CONNECTIONS are stored whose answer nobody reads, so that this sees a loss of more than
+        # that; what a kill takes away is looked at push by push in the tests.
+        Figure(name="… answered and not stored", unit="", ours=[max(0, answered - stored)], goal=0),
     ]

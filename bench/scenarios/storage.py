@@ -18,7 +18,7 @@ def run(lab: Lab) -> list[Figure]:
     monitors, batches = lab.pick((10_000, 400), (2000, 50))
     lab.tell("the store alone")
     command = [sys.executable, "-m", "bench.storing", lab.folder, str(monitors), str(batches)]
-    output = output_of(command, lab.subject_core, 600, lab.folder / "storing.log")
+    output = output_of(lab, command, lab.subject_core, 600, "storing.log")
     stored = msgspec.json.decode(output, type=Stored)
     return [
         Figure(
