@@ -92,6 +92,7 @@ class OverviewShape(TypedDict):
     monitorsDown: Count
     monitorsPending: Count
     monitorsUnknown: Count
+    unknownReasons: Annotated[dict[str, Count], Meta(description="how many monitors this host cannot check, by reason")]
     monitorsPaused: Count
     avgResponseTime: Milliseconds | None
     totalChecks: Count
@@ -187,6 +188,7 @@ def overview_shape(overview: Overview) -> OverviewShape:
         "monitorsDown": count(Status.DOWN),
         "monitorsPending": count(Status.PENDING),
         "monitorsUnknown": count(Status.UNKNOWN),
+        "unknownReasons": overview.unknown_reasons,
         "monitorsPaused": count(Status.PAUSED),
         "avgResponseTime": whole(overview.day.average_response),
         "totalChecks": overview.ever.checks,

@@ -36,6 +36,8 @@ class Overview(msgspec.Struct, frozen=True):
 
     monitors: int
     by_status: dict[Status, int]
+    unknown_reasons: dict[str, int]
+    """Why monitors are unknown at present: reason code to number of monitors."""
     day: Bucket
     """The last 24 hours; `week` and `month` the last 7 and 30 days; `ever` since the first check."""
     week: Bucket
@@ -203,12 +205,12 @@ class Reading:
         return made
 
     async def overview(self, workspace: int | None = None) -> Overview:
-        """All monitors together, or a workspace's. The buckets may be a moment old (`Kept`), `by_status` is as of now."""
+        """All monitors together, or a workspace's. The buckets may be a moment old (`Kept`), the rest is as of now."""
         by_status = self._by_status(workspace)
         totals = await self._totals.get(
             (workspace, self._which_there_are(workspace)), partial(self._read_totals, workspace)
         )
-        return Overview(sum(by_status.values()), by_status, *totals)
+        return Overview(sum(by_status.values()), by_status, self._unknown_reasons(by_status, workspace), *totals)
 
     async def _read_totals(self, workspace: int | None) -> list[Bucket]:
         now = self._services.utc_ms()
@@ -227,14 +229,10 @@ class Reading:
         """How the engine itself is doing."""
         counters, outlets = self._services.counters, self._services.outlets
         by_status = self._by_status()
-        unknown: Counter[str] = Counter()
-        if by_status[Status.UNKNOWN]:
-            found, _ = self.page(0, by_status[Status.UNKNOWN], status=Status.UNKNOWN)
-            unknown.update(snapshot.last.reason or "unknown" for snapshot in found if snapshot.last is not None)
         return EngineStatistics(
             monitors=sum(by_status.values()),
             by_status=by_status,
-            unknown_reasons=dict(unknown),
+            unknown_reasons=self._unknown_reasons(by_status),
             checks=counters.checks,
             missed=counters.missed,
             faults=counters.faults,
@@ -267,6 +265,12 @@ class Reading:
             counts = Counter([runtime.state.status for runtime in self._director.runtimes(workspace)])
             kept = self._counted[workspace] = (heard, {status: counts[status] for status in Status})
         return dict(kept[1])
+
+    def _unknown_reasons(self, by_status: dict[Status, int], workspace: int | None = None) -> dict[str, int]:
+        if not by_status[Status.UNKNOWN]:
+            return {}
+        unknown = [r.last for r in self._director.runtimes(workspace) if r.state.status is Status.UNKNOWN]
+        return Counter(last.reason or "unknown" for last in unknown if last is not None)
 
     def _which_there_are(self, workspace: int | None) -> tuple[int, int]:
         """Another pair whenever monitors have come or gone: numbers are never used again."""

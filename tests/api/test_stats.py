@@ -40,10 +40,20 @@ async def test_the_overview_works(api: Api) -> None:
     assert set(overview["uptime"]) == {"24h", "7d", "30d"}
 
 
+async def test_the_overview_says_why_monitors_are_unknown(api: Api) -> None:
+    for name in ("a", "b"):
+        fields = {"type": "tcp", "name": name, "host": "169.254.169.254", "port": 80}
+        assert (await api.call("POST", "/monitors", fields)).status == 201
+    overview = await counted(api, "/stats/overview", 2)
+    assert (overview["monitorsUnknown"], overview["unknownReasons"]) == (2, {"egress_denied": 2})
+    assert overview["uptime"]["24h"] is None, "nothing is known of them"
+
+
 async def test_the_overview_of_nothing_knows_nothing(api: Api) -> None:
     overview = (await api.call("GET", "/stats/overview")).json
     assert (overview["totalMonitors"], overview["totalChecks"], overview["avgResponseTime"]) == (0, 0, None)
     assert overview["uptime"] == {"24h": None, "7d": None, "30d": None}
+    assert overview["unknownReasons"] == {}
 
 
 @pytest.mark.parametrize("period", ["24h", "7d", "30d", "90d"])
