@@ -9,10 +9,11 @@ Imports go one way, api -> store -> engine; inside this folder from the top of t
     requests     starts them, and knows whether one runs
     exchange     one request, as the app sees it
     turnstile    one request begins at a time, so that checks are in time
-    monitors, heartbeats, stats, health, live   the routes; live is the WebSocket
-    status_pages, incidents, export   more of them
+    monitors, channels, export, heartbeats, stats, health, live   the routes; live is the WebSocket
+    status_pages   more of them
     public_page  what the public sees, and keeping it
     day_bars     its drawings
+    incidents    what is said of trouble
     home         where to start, for who opens the server in a browser
     incident_rules, references   what an incident may be; monitors that bodies name
     reference    the OpenAPI document, and the page that shows it

@@ -21,13 +21,13 @@ from peekaping.api.errors import Unauthorized
 from peekaping.api.identity import Endings, Identity
 from peekaping.api.passwords import hash_password, make_password
 from peekaping.api.settings import ApiSettings
-from peekaping.engine.clock import utc_ms
+from peekaping.engine.clock import DAY_MS, MINUTE_MS, utc_ms
 from peekaping.store.accounts import Accounts, Role, Rotation, User
 
 log = logging.getLogger(__name__)
 
-ACCESS_MS = 15 * 60_000
-REFRESH_MS = 30 * 86_400_000
+ACCESS_MS = 15 * MINUTE_MS
+REFRESH_MS = 30 * DAY_MS
 DEFAULT_EMAIL = "admin@localhost"
 TOKENS_KNOWN = 1000
 """Access tokens whose signature need not be checked again: a program sends the same one with each request."""

@@ -12,8 +12,9 @@ from werkzeug.exceptions import MethodNotAllowed
 from peekaping.api.bodies import Instant, json_object, query, read
 from peekaping.api.describe import OPEN, READ, described
 from peekaping.api.errors import ApiError, too_many
-from peekaping.api.limits import MINUTE_MS, PUSHES_PER_MINUTE, Counter
+from peekaping.api.limits import PUSHES_PER_MINUTE, Counter
 from peekaping.api.shapes import HeartbeatShape, heartbeat_shape, reply
+from peekaping.engine.clock import MINUTE_MS
 from peekaping.engine.engine import Engine
 from peekaping.engine.records import Status
 

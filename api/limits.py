@@ -13,8 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-MINUTE_MS = 60_000
-HOUR_MS = 3_600_000
+from peekaping.engine.clock import HOUR_MS, MINUTE_MS
 
 KEYS = 10_000
 """Keys in one table: about 2 MB."""

@@ -50,7 +50,7 @@ class MonitorTexts:
 
     def of(self, snapshot: Snapshot, *, shows_push_id: bool) -> Raw:
         """A monitor as JSON; its push id only for those who may write, since with it one reports for the monitor."""
-        entry, state, last, certificate = snapshot
+        entry, state, last, certificate, _ = snapshot
         kept = self._kept.get(entry.number)
         if kept is None or kept.entry is not entry:
             text = self._keep(snapshot, _set_by_users(entry), _dates(entry))
@@ -63,7 +63,7 @@ class MonitorTexts:
         return Raw(b'%b,"pushId":%b}' % (text, _encoded(entry.push_id if shows_push_id else MASK)))
 
     def _keep(self, snapshot: Snapshot, before: bytes, after: bytes) -> bytes:
-        entry, state, last, certificate = snapshot
+        entry, state, last, certificate, _ = snapshot
         found = _encoded(
             _Found(
                 state.status,

@@ -17,20 +17,18 @@ from collections.abc import Sequence
 
 import msgspec
 
+from peekaping.engine.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from peekaping.engine.records import Heartbeat, Status
 from peekaping.engine.sketch import Sketch, merge_into, step_of
 
-MINUTE = 60_000
-HOUR = 3_600_000
-DAY = 86_400_000
-SPANS = (MINUTE, HOUR, DAY)
+SPANS = MINUTE, HOUR, DAY = MINUTE_MS, HOUR_MS, DAY_MS
 
 
 def parts_of(start: int, end: int, span: int) -> list[tuple[int, int, int]]:
-    """The buckets that a time is made of, which begins with one of `span`: their span, from when, until when.
+    """The buckets that make up the time from `start`, where one of `span` begins, to `end`: their span, from when, until when.
 
-    Those of the next longer span where they are whole, the last included, which is not over: a day is 60 minutes and 24 hours
-    at most, and not 1440 minutes.
+    Where buckets of the next longer span fit they are used, the last one also if it is not over: a day is at most 60 minutes
+    and 24 hours instead of 1440 minutes.
     """
     longer = next((longer for longer in SPANS if longer > span), span)
     first_whole = min(start + -start % longer, end)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 from cryptography import x509
 
-from peekaping.engine.monitor import DAY_MS
+from peekaping.engine.clock import DAY_MS
 
 
 class Certificate(msgspec.Struct, frozen=True, gc=False):

@@ -30,7 +30,7 @@ from peekaping.engine.probes import parse_monitor
 from peekaping.engine.probes.push import PushMonitor
 from peekaping.engine.records import Entry, Outcome, Snapshot, State, Status, monitor_number
 from peekaping.engine.stats import Stats
-from peekaping.engine.supervisor import MONITOR, Supervisor
+from peekaping.engine.supervisor import FOR_EVER, Supervisor
 from peekaping.engine.verdict import paused, resumed
 
 T = TypeVar("T")
@@ -67,11 +67,10 @@ class Director:
         self._by_push_id: dict[str, int] = {}
         self._workspaces: defaultdict[int, dict[int, Runtime]] = defaultdict(dict)
         for snapshot in snapshots:
-            if (
-                snapshot.entry.paused and snapshot.state.status is not Status.PAUSED
-            ):  # killed before its heartbeat was stored
+            # Killed before the heartbeat that says so was stored:
+            if snapshot.entry.paused and snapshot.state.status is not Status.PAUSED:
                 snapshot = snapshot._replace(state=paused(snapshot.state))
-            elif not snapshot.entry.paused and snapshot.state.status is Status.PAUSED:  # the same of a resumed one
+            elif not snapshot.entry.paused and snapshot.state.status is Status.PAUSED:
                 snapshot = snapshot._replace(state=resumed(snapshot.state))
             self._enrol(Runtime(snapshot, services, check_now=False))
 
@@ -179,18 +178,21 @@ class Director:
         now = self._date(entry)
         changed = replace(entry, monitor=monitor, updated_ms=now)
         told = self._alerting.of_change(Event.UPDATED, changed, now)
-        if _checks_the_same(entry.monitor, monitor):
+        if _same_check(entry.monitor, monitor):
             # A check that runs goes on: else a script that renames it sooner than a timeout hides a target that hangs.
             await self._store.replace(changed, told)
             self._alerting.wake_for(told)
             runtime.entry = changed
             return runtime.snapshot
         try:
-            if not _asks_the_same(entry.monitor, monitor):
+            if not _same_target(entry.monitor, monitor):
                 await _stop(runtime)  # first: nothing more is seen of the target that it had
                 changed = replace(changed, target_ms=max(now, runtime.newest_at + 1, entry.target_ms))
             await self._store.replace(changed, told)
-            await _stop(runtime)  # here where the target stays, which is watched for as long as the store takes
+            if runtime.is_checking:  # it goes on, since it may be about to find out that the target hangs
+                runtime.check_now = True
+            else:
+                await _stop(runtime)  # here, as the target is watched for as long as the store takes
             entry = changed
             self._alerting.wake_for(told)
         finally:  # as it was, when that failed
@@ -204,6 +206,7 @@ class Director:
         changed = replace(runtime.entry, paused=is_paused, updated_ms=self._date(runtime.entry))
         await self._store.replace(changed)
         await _stop(runtime)
+        runtime.hear_what_waits()
         runtime.entry = changed
         state = paused(runtime.state) if is_paused else resumed(runtime.state)
         runtime.announce(state, Outcome(state.status, "Paused" if is_paused else "Resumed"), is_check=False)
@@ -249,8 +252,10 @@ class Director:
             now, interval_s = trio.current_time(), entry.monitor.interval / 1000
             expected = runtime.expected - before.monitor.interval / 1000 + interval_s
             runtime.expected = expected if expected > now else now + interval_s  # the target cannot have known
-        runtime.check_now = True
-        self._start(runtime)
+        # One that goes on knows of the change, or nothing could be stored: then it keeps its slot, after a crash as well.
+        if runtime.scope is None:
+            runtime.check_now = True
+            self._start(runtime)
 
     def _start(self, runtime: Runtime) -> None:
         if not runtime.entry.paused and runtime.scope is None:
@@ -260,7 +265,7 @@ class Director:
     async def _keep(self, runtime: Runtime, scope: trio.CancelScope) -> None:
         """The task of one actor. It alone clears `scope`; only `_stop` makes `stopped`."""
         with scope:
-            await self._supervisor.keep(runtime.entry.id, runtime.run, MONITOR)
+            await self._supervisor.keep(runtime.entry.id, runtime.run, FOR_EVER)
         runtime.scope = None
         if runtime.stopped is not None:
             runtime.stopped.set()
@@ -271,12 +276,12 @@ def _in_force(monitor: Monitor) -> bytes:
     return encode({**to_builtins(monitor), **monitor.computed()})
 
 
-def _checks_the_same(old: Monitor, new: Monitor) -> bool:
+def _same_check(old: Monitor, new: Monitor) -> bool:
     """Whether only fields differ that no check looks at."""
     return _in_force(replace(new, name=old.name, notifications=old.notifications)) == _in_force(old)
 
 
-def _asks_the_same(old: Monitor, new: Monitor) -> bool:
+def _same_target(old: Monitor, new: Monitor) -> bool:
     """Whether only fields differ that every kind has (interval, retries), so that what was seen of the target still holds.
 
     All others count as another target: which of them choose the server and the answer is each kind's own affair (a host, a

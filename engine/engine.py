@@ -1,8 +1,5 @@
 """The engine: the actors and what connects them, and the calls of a program that embeds it; `reading.py` has those that only ask.
-
-    monitors ──Outlets──> writer ──> store
-    (director)       ├──> stats ───> store     │
-                     └──> hub ─────> subscribers └──> dispatcher ──> services
+`docs/architecture.md` has the picture.
 
 Shutdown goes from the top down: no more commands, monitors cancelled in mid-probe, then the rest of the heartbeats stored
 under a deadline of its own.
@@ -23,7 +20,7 @@ from peekaping.engine.alerts.directory import Channels
 from peekaping.engine.alerts.outbox import Dispatcher
 from peekaping.engine.alerts.reminder import Reminder
 from peekaping.engine.alerts.web import Web
-from peekaping.engine.clock import utc_ms
+from peekaping.engine.clock import MINUTE_MS, slept_s, utc_ms
 from peekaping.engine.director import Director
 from peekaping.engine.errors import NoSuchMonitor, Overloaded
 from peekaping.engine.hub import Hub, Subscription
@@ -38,7 +35,7 @@ from peekaping.engine.probes.push import Push
 from peekaping.engine.reading import Parts, Reading
 from peekaping.engine.records import Snapshot, Status, monitor_number
 from peekaping.engine.stats import Stats
-from peekaping.engine.supervisor import CORE, MONITOR, Supervisor
+from peekaping.engine.supervisor import ESCALATES, FOR_EVER, Supervisor
 from peekaping.engine.timekeeper import Timekeeper
 from peekaping.engine.writer import Writer
 
@@ -54,8 +51,8 @@ def _warn_of_the_future(snapshots: Iterable[Snapshot], now: int) -> None:
 
     Heartbeats get times after those before them, whatever the clock says, so statistics wait for it to catch up.
     """
-    newest = max((snapshot.last.at for snapshot in snapshots if snapshot.last is not None), default=0)
-    if newest > now + 60_000:
+    newest = max((snapshot.newest_at for snapshot in snapshots), default=0)
+    if newest > now + MINUTE_MS:
         log.error("the history reaches %d s into the future; is this host's clock right?", (newest - now) // 1000)
 
 
@@ -77,6 +74,7 @@ class Engine(Reading):
         egress_deny: Iterable[str] = DEFAULT_DENY,
         network: Network | None = None,
         utc_ms: Callable[[], int] = utc_ms,
+        slept_s: Callable[[], float] = slept_s,
     ) -> AsyncGenerator[Engine, None]:
         """Run an engine for the length of the block, with the monitors its store holds.
 
@@ -86,6 +84,7 @@ class Engine(Reading):
           egress_deny: networks that no probe may connect to, and no notification.
           network: how probes reach the world, in place of this host's network and `egress_deny`. Notifications do not use it.
           utc_ms: the wall clock, in milliseconds since the epoch. Scheduling goes by trio's clock.
+          slept_s: for how long trio's clock stood still so far because this host was suspended.
 
         Raises:
           StoreFailed: when the store cannot be read.
@@ -94,7 +93,7 @@ class Engine(Reading):
         store = MemoryStore() if store is None else store
         snapshots = await store.load()
         _warn_of_the_future(snapshots, utc_ms())
-        supervisor, timekeeper, outlets = Supervisor(utc_ms), Timekeeper(), Outlets()
+        supervisor, timekeeper, outlets = Supervisor(utc_ms), Timekeeper(slept_s), Outlets()
         services = Services(
             network if network is not None else HostNetwork(EgressGuard(egress_deny)),
             timekeeper,
@@ -118,16 +117,16 @@ class Engine(Reading):
                     ("writer", writer.run), ("stats", stats.run), ("hub", hub.run),
                     ("janitor", janitor.run), ("timekeeper", timekeeper.run),
                 ):  # fmt: skip
-                    core.start_soon(supervisor.keep, name, actor, CORE)
+                    core.start_soon(supervisor.keep, name, actor, ESCALATES)
                 # Who cannot be told is no reason to stop watching.
-                core.start_soon(supervisor.keep, "dispatcher", dispatcher.run, MONITOR)
-                core.start_soon(supervisor.keep, "reminder", reminder.run, MONITOR)
+                core.start_soon(supervisor.keep, "dispatcher", dispatcher.run, FOR_EVER)
+                core.start_soon(supervisor.keep, "reminder", reminder.run, FOR_EVER)
                 async with trio.open_nursery() as monitors:
                     director = Director(
                         store, services, supervisor, stats, alerting, monitors, runtimes, snapshots, min_interval_ms
                     )
                     desk = Channels(store, channels, runtimes, dispatcher, web, director.carry_out, utc_ms)
-                    monitors.start_soon(supervisor.keep, "director", director.run, CORE)
+                    monitors.start_soon(supervisor.keep, "director", director.run, ESCALATES)
                     try:
                         yield cls(Parts(store, services, hub, writer, stats, director, supervisor), desk)
                     finally:

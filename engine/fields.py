@@ -27,7 +27,6 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="camel"
     """Fields that a user gives, of one kind of a thing (`type`)."""
 
     rules: ClassVar[dict[str, Rule]] = {}
-    labels: ClassVar[dict[str, str]] = {"url": "URL"}
     secrets: ClassVar[frozenset[str]] = frozenset()
     """Fields, in camelCase, that are written and never shown: `MASK` stands for them."""
 
@@ -41,6 +40,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="camel"
 
 
 R = TypeVar("R", bound=Record)
+_ACRONYMS = frozenset({"api", "ca", "http", "id", "ip", "json", "sid", "tls", "ttl", "url"})
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def parse_fields(
         if name not in fields:
             errors[name] = [f"Unknown field for a {thing} of type {kind.__struct_config__.tag}"]
     for name, (field, hint) in fields.items():
-        label = kind.labels.get(field.name) or _label(field.name)
+        label = _label(field.name)
         value = data.get(name)
         if value is None:
             if field.required:
@@ -150,7 +150,9 @@ def _is_encodable(value: Any) -> bool:
 
 
 def _label(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+    """A field's name as people write it: JSON query for `json_query`, From for `from_`."""
+    text = " ".join(word.upper() if word in _ACRONYMS else word for word in name.replace("_", " ").split())
+    return text[:1].upper() + text[1:]
 
 
 def _description(hint: Any) -> str:

@@ -19,6 +19,9 @@ BATCH_EVERY_S = 0.02
 """Heartbeats are handed on in batches: one wake-up for many. Nobody sees a fiftieth of a second."""
 LARGEST_BATCH = 1000
 SUBSCRIBER_CAPACITY = 2000
+CAUGHT_UP = SUBSCRIBER_CAPACITY // 2
+"""With fewer waiting a subscriber has caught up. Room for one more is no sign of it: then one that takes an item now and then
+would lag for ever."""
 PATIENCE_S = 30.0
 
 
@@ -81,14 +84,16 @@ class Subscription:
                 if self._dropped:
                     self._send.send_nowait(Lagged(self._dropped))
                     self._dropped = 0
-                    self._lagging_since = None
                 self._send.send_nowait(heartbeat)
             except trio.WouldBlock:
                 self._dropped += 1
                 if self._lagging_since is None:
                     self._lagging_since = now
-        if self._lagging_since is not None and now - self._lagging_since > PATIENCE_S:
-            self.end()
+        if self._lagging_since is not None:
+            if self._receive.statistics().current_buffer_used < CAUGHT_UP:
+                self._lagging_since = None
+            elif now - self._lagging_since > PATIENCE_S:
+                self.end()
 
     def end(self) -> None:
         """Let the iteration end after what is already waiting."""

@@ -25,8 +25,9 @@ class _Answer(Generic[V]):
 class Kept(Generic[K, V]):
     """The latest answers by what was asked, `most` of them.
 
-    Each is kept a hundred times as long as it took to make, and a second at most. So whatever is asked how often, making it
-    takes a hundredth of the time; and what is made in no time is as of now.
+    Each is kept a hundred times as long as it took to make, and a second at most. So however often it is asked for, making one
+    takes a hundredth of the time, where it takes 10 ms or less, and what is made in no time is as of now. What takes longer
+    takes a larger part: nothing is kept for more than a second.
     """
 
     def __init__(self, most: int) -> None:

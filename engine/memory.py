@@ -104,7 +104,8 @@ class MemoryStore(MemoryAlerts):
             history = self._histories[number]
             last = next((heartbeat for heartbeat in reversed(history.heartbeats) if heartbeat.is_check), None)
             seen = restore_certificate(entry, history.certificate)
-            snapshots.append(Snapshot(entry, history.state(), last, seen))
+            newest_at = history.heartbeats[-1].at if history.heartbeats else 0
+            snapshots.append(Snapshot(entry, history.state(), last, seen, newest_at))
         return snapshots
 
     async def down_since(self, numbers: Sequence[int]) -> dict[int, int]:
@@ -211,8 +212,8 @@ class MemoryStore(MemoryAlerts):
         total = Bucket(monitor=number, start=from_ms)
         for start, bucket in self._histories.get(number, _History()).buckets[span].items():
             if from_ms <= start < to_ms:
-                total.add(bucket)
-        return msgspec.structs.replace(total, response_min=None, response_max=None, sketch={})
+                total.add_counts(bucket)
+        return total
 
     async def outages(self, number: int, *, from_ms: int, to_ms: int, limit: int) -> tuple[int, list[Outage]]:
         await trio.lowlevel.checkpoint()
@@ -223,13 +224,10 @@ class MemoryStore(MemoryAlerts):
     async def totals(self, span: int, *, from_ms: int, to_ms: int, workspace: int | None = None) -> Bucket:
         await trio.lowlevel.checkpoint()
         total = Bucket(monitor=0, start=from_ms)
-        for number, history in self._histories.items():
-            if workspace is not None and self._entries[number].workspace != workspace:
-                continue
-            for start, bucket in history.buckets[span].items():
-                if from_ms <= start < to_ms:
-                    total.add(bucket)
-        return msgspec.structs.replace(total, response_min=None, response_max=None, sketch={})
+        for number, entry in self._entries.items():
+            if workspace is None or entry.workspace == workspace:
+                total.add_counts(self._sum(number, span, from_ms, to_ms))
+        return total
 
     async def prune(self, now_ms: int) -> bool:
         """Forget everything that is due in one step: a memory has no writer that waits meanwhile."""

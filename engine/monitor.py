@@ -11,11 +11,11 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
+from peekaping.engine.clock import DAY_MS, MINUTE_MS
 from peekaping.engine.fields import Errors, Record, Rule, between, parse_fields, shown_fields, text_up_to
 
-DEFAULT_INTERVAL_MS = 60_000
+DEFAULT_INTERVAL_MS = MINUTE_MS
 DEFAULT_TIMEOUT_MS = 30_000
-DAY_MS = 86_400_000
 MOST_CHANNELS = 50
 HEADING = "Invalid monitor configuration"
 
@@ -29,7 +29,7 @@ class Notifications(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields
 
 
 class Monitor(Record, frozen=True, kw_only=True, gc=False, rename="camel"):
-    """The fields of every kind. Spans are milliseconds (`../docs/api.md` lists them with their defaults)."""
+    """The fields of every kind. Spans are milliseconds (`docs/monitors.md` lists them with their defaults)."""
 
     name: Annotated[str, Meta(description="a text")]
     interval: Annotated[int, Meta(description="a whole number of milliseconds")] = DEFAULT_INTERVAL_MS

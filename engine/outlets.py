@@ -1,7 +1,8 @@
 """Where heartbeats leave a monitor: three bounded channels, to the writer, the statistics and the hub.
 
 A monitor never waits for any of them: handing out a heartbeat is a plain call. What happens when a channel is full is said
-in one place, `Outlet`: the oldest heartbeats that are no transition give way, are counted and shown. The bounds differ.
+in one place, `Outlet`: the oldest heartbeats give way, are counted and shown; those that are a transition or bring a certificate,
+which are not said again, only where all are such. The bounds differ.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Outlet:
         plain = [
             index
             for index, candidate in enumerate(candidates)
-            if not candidate.transition and candidate.certificate is None  # neither is said again
+            if not candidate.transition and candidate.certificate is None
         ]
         victims = set((plain or range(len(candidates)))[: max(1, self._capacity // 16)])
         self.dropped += len(victims)

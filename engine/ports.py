@@ -21,11 +21,12 @@ from peekaping.engine.records import Entry, Heartbeat, Snapshot, Status
 HEARTBEATS_KEPT_MS = 30 * DAY
 """Single heartbeats are for looking into last month; a million a day (700 monitors at 60 s) is 25 MB a day."""
 MINUTES_KEPT_MS = 2 * DAY
-"""Minutes serve the 24 h view."""
+"""Minutes serve periods of up to two days (`report.span_for`)."""
 OUTAGES_KEPT_MS = 400 * DAY
 """After their end."""
 HOURS_KEPT_MS = 100 * DAY
-"""Hours serve up to 90 days. Days are kept for ever: 36,500 rows for a hundred monitors in a year."""
+"""Hours serve periods of up to 31 days. Days serve longer ones and are kept for ever: 36,500 rows for a hundred monitors in a
+year."""
 
 
 class StoreFailed(EngineError):

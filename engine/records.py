@@ -136,6 +136,8 @@ class Snapshot(NamedTuple):
     """Its newest check; None before the first."""
     certificate: SeenCertificate | None = None
     """What its target showed last; None where there is none, or nobody asked for it."""
+    newest_at: int = 0
+    """When its newest heartbeat was, which may be no check, but a change by hand; 0 before the first."""
 
 
 def monitor_id(number: int) -> str:

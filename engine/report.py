@@ -38,7 +38,8 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def span_for(period_ms: int) -> int:
-    """The length of the buckets that a period is made of: finer ones are not kept so long."""
+    """The length of the buckets that a period is made of. Minutes are not kept for longer than that; hours are, but more than a
+    month of them are too many to add up each time."""
     return MINUTE if period_ms <= 2 * DAY else HOUR if period_ms <= 31 * DAY else DAY
 
 

@@ -1,7 +1,8 @@
 """The stats actor: heartbeats from its channel into minutes, closed minutes into the store's roll-ups.
 
-In memory is only each monitor's open minute (`accounting.Tally`). What a crash or a stop takes away is rebuilt at the next
-start from the heartbeats after each monitor's newest stored minute; there is no second way to continue.
+In memory are each monitor's open minute (`accounting.Tally`) and the closed ones that are not stored yet. What a crash or a stop
+takes away is rebuilt at the next start from the heartbeats after each monitor's newest stored minute; there is no second way to
+continue.
 """
 
 from __future__ import annotations

@@ -31,10 +31,10 @@ class Policy(msgspec.Struct, frozen=True):
     window_s: float = 60.0
 
 
-CORE = Policy(longest_wait_s=2.0, most_restarts=20)
-"""Writer, statistics, hub: without them the engine is of no use, so that giving up must be possible."""
-MONITOR = Policy()
-"""One broken monitor is no reason to stop the others, however often it crashes."""
+ESCALATES = Policy(longest_wait_s=2.0, most_restarts=20)
+"""For those without whom the engine is of no use, so that giving up must be possible."""
+FOR_EVER = Policy()
+"""For those whose loss is no reason to stop the others, however often they crash: a monitor, whoever sends alerts."""
 
 
 class Crash(msgspec.Struct, frozen=True):
@@ -70,17 +70,25 @@ class Supervisor:
             try:
                 await actor()
                 raise RuntimeError("the actor returned")
-            except Exception as error:  # a group that holds Cancelled is no Exception and passes through
+            except Exception as error:
                 now = trio.current_time()
-                self.restarts += 1
-                self.recent.append(Crash(name, self._utc_ms(), f"{type(error).__name__}: {error}"))
-                log.exception("%s crashed and will be restarted", name)
-                if policy.most_restarts is not None:
-                    restarts.append(now)
-                    restarts = [at for at in restarts if at > now - policy.window_s]
-                    if len(restarts) > policy.most_restarts:
-                        raise Escalated(f"{name} crashed {len(restarts)} times in {policy.window_s:g} s") from error
+                restarts = [at for at in (*restarts, now) if at > now - policy.window_s]
+                is_too_often = policy.most_restarts is not None and len(restarts) > policy.most_restarts
+                self._note(name, error, "has done so too often" if is_too_often else "will be restarted")
+                if is_too_often:
+                    raise Escalated(f"{name} crashed {len(restarts)} times in {policy.window_s:g} s") from error
+            except BaseExceptionGroup as group:  # cancelled, and one of its own tasks crashed in the same moment
+                crash, rest = group.split(Exception)
+                if crash is None or rest is None:
+                    raise
+                self._note(name, crash, "was stopped")
+                raise rest from None  # with the crash it would end the nursery that all actors share
             if now - started >= policy.healthy_after_s:
                 wait = policy.first_wait_s
             await trio.sleep(wait * (1 + self._random.random() / 4))
             wait = min(wait * 2, policy.longest_wait_s)
+
+    def _note(self, name: str, error: Exception, then: str) -> None:
+        self.restarts += 1
+        self.recent.append(Crash(name, self._utc_ms(), f"{type(error).__name__}: {error}"))
+        log.error("%s crashed and %s", name, then, exc_info=error)

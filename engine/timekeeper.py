@@ -20,6 +20,8 @@ from heapq import heappop, heappush
 import trio
 from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
 
+from peekaping.engine.clock import slept_s
+
 QUANTUM_S = 0.002
 STANDSTILL_S = 0.05
 """A wake-up that comes so late tells of an event loop that has more to do than it can; a healthy one is 25 ms late at most."""
@@ -30,7 +32,8 @@ LOOK_S = 0.1
 class Timekeeper:
     """The clock behind all alarms of one engine. `run` must be running for sleepers to wake."""
 
-    def __init__(self) -> None:
+    def __init__(self, slept_s: Callable[[], float] = slept_s) -> None:
+        self.slept_s = slept_s
         self._sleepers: dict[float, list[Task]] = {}
         """By when they are due, first come first. Monitors share slots (`schedule.py`), so that there are fewer times than
         sleepers to keep in order."""
@@ -81,9 +84,12 @@ class Timekeeper:
             self._until_next.deadline = min(until, max(due, self._not_before, trio.current_time()))
 
     def behind_at(self, now: float) -> float:
-        """For how long the event loop has stood still so far, in sum; also when who asks was woken before this one's own task."""
+        """For how long the event loop has stood still so far, in sum; also when who asks was woken before this one's own task.
+
+        What this host slept counts from its boot on, so that only differences mean something.
+        """
         late_s = now - self._until_next.deadline
-        return self._behind_s + (late_s if late_s > STANDSTILL_S else 0.0)
+        return self._behind_s + (late_s if late_s > STANDSTILL_S else 0.0) + self.slept_s()
 
     def begin(self, now: float) -> None:
         """A probe begins: until its `end`, standstills are looked for."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import NamedTuple
 
-from peekaping.engine.records import State, Status
+from peekaping.engine.records import Outcome, State, Status
 
 STARVED_S = 0.2
 """A timeout that is delivered this late was not the target's: our own loop stood still."""
 STARVED_SHARE = 0.1
 """Nor one of a check during which it stood still for so much of the time, though never so long at once."""
+LOST_PATIENCE = frozenset({
+    "connection_reset", "connection_cut", "empty_answer", "body_cut_short", "stream_reset", "tls_handshake", "websocket_closed",
+    "expect_not_found", "name_silent", "no_reply", "packet_loss",
+})  # fmt: skip
+"""Reasons that a target gives which is well and waited for us in vain, or that come of an answer which lay there unread. A
+refused connection is none of them: this host's kernel is told so, whatever the loop does."""
 
 
 class Verdict(NamedTuple):
@@ -52,20 +59,24 @@ def resumed(state: State) -> State:
     return State(Status.PENDING, state.confirmed)
 
 
-def starvation(
-    timeout_s: float, *, noticed_late_s: float, woken_late_s: float = 0.0, behind_s: float = 0.0
-) -> str | None:
-    """How our own loop spoiled a check that timed out; None when it was in time, and the target was not.
+def may_be_our_slowness(outcome: Outcome) -> bool:
+    """Whether a target that is well fails like this when we keep it waiting."""
+    if outcome.reason == "status_code":
+        return outcome.status_code == HTTPStatus.REQUEST_TIMEOUT
+    return outcome.reason in LOST_PATIENCE
+
+
+def starvation(timeout_s: float, *, noticed_late_s: float, behind_s: float = 0.0) -> str | None:
+    """How our own loop spoiled a check that timed out or `may_be_our_slowness`; None when it was in time, and the target was not.
+
+    How late the check began is nothing to it: the target has its whole time from then on.
 
     Args:
       noticed_late_s: how long after it was due the timeout was noticed.
-      woken_late_s: how long after it was due the check began: the loop was behind, so the answer may lie there unseen.
-      behind_s: for how long the loop stood still during the check, in sum.
+      behind_s: for how long the loop stood still, or the whole host slept, during the check, in sum.
     """
     if noticed_late_s > STARVED_S:
         return f"it noticed the timeout {noticed_late_s:.1f} s late"
-    if woken_late_s > STARVED_S:
-        return f"the check was woken {woken_late_s:.1f} s late"
     if behind_s > max(STARVED_S, STARVED_SHARE * timeout_s):
-        return f"it stood still for {behind_s:.1f} s of the {timeout_s:g} s"
+        return f"it stood still for {behind_s:.1f} s in a check of {timeout_s:g} s at most"
     return None

@@ -54,8 +54,9 @@ class Writer:
 
     async def flush(self) -> None:
         """Wait until every heartbeat offered so far is stored (or gave way, which `dropped` tells)."""
-        offered = self._outlet.offered
-        while self.saved + self._outlet.dropped < offered:
+        # Those that wait now come first. Later ones that give way do not count; where some of these do, more is waited for.
+        enough = self.saved + self.backlog
+        while self.saved < enough and self.backlog:
             self._outlet.bell.set()
             await self._committed.wait()
 

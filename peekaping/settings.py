@@ -18,7 +18,7 @@ import httpx
 import msgspec
 
 from peekaping.api.passwords import NewPassword
-from peekaping.engine.monitor import DAY_MS
+from peekaping.engine.clock import DAY_MS
 from peekaping.engine.net.egress import DEFAULT_DENY
 from peekaping.store.vault import SHORTEST_KEY
 

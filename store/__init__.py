@@ -5,10 +5,10 @@ From the top of this list to its end:
     sqlite       SqliteStore: the engine's `Store` on one file
     accounts     users, sessions and secrets, for the API
     keys, totp, workspaces, audit   API keys, one-time passwords, workspaces and the audit log, for the API
-    status_pages, incidents   the public's pages and what is said of trouble, for the API
     alerts       that part of SqliteStore which is about channels and the outbox
-    monitors, heartbeats, certificates, outages, channels, outbox, rollups, pruning   the statements, as functions within a
+    pruning, channels, monitors, outbox, rollups, heartbeats, certificates, outages   the statements, as functions within a
                  transaction
+    status_pages, incidents   the public's pages and what is said of trouble, for the API
     database     one file: who may open it, one writing connection, a few reading ones, transactions on worker threads
     vault        secrets sealed, with a key beside the file
     migrations   the schema, as the steps that led to it

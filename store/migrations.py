@@ -6,10 +6,10 @@ and NULL costs nothing either: what a heartbeat of a healthy monitor says is kep
 
 from __future__ import annotations
 
-import time
-
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
+
+from peekaping.engine.clock import utc_ms
 
 migrations = Migrations("peekaping")
 
@@ -118,9 +118,8 @@ def m005_access(db: Database) -> None:
     db.execute("ALTER TABLE user ADD COLUMN role TEXT NOT NULL DEFAULT 'admin'")
     db.execute("ALTER TABLE user ADD COLUMN operator INTEGER NOT NULL DEFAULT 0")
     db.execute("ALTER TABLE user ADD COLUMN totp TEXT")  # sealed; the seed of one-time passwords
-    db.execute(
-        "ALTER TABLE user ADD COLUMN totp_step INTEGER"
-    )  # of the last code that was taken; NULL: not switched on
+    # Of the last code that was taken; NULL: not switched on.
+    db.execute("ALTER TABLE user ADD COLUMN totp_step INTEGER")
     db.execute("UPDATE user SET operator = 1 WHERE id = (SELECT min(id) FROM user)")
     db.execute("""
         CREATE TABLE recovery_code (
@@ -262,7 +261,7 @@ def m008_first_workspace(db: Database) -> None:
     # m005 gave it no time. It is as old as the first user, whom the first start makes, or was made just now.
     db.execute(
         "UPDATE workspace SET created = (SELECT ifnull(min(created), ?) FROM user) WHERE id = 1 AND created = 0",
-        (time.time_ns() // 1_000_000,),
+        (utc_ms(),),
     )
 
 

@@ -80,7 +80,8 @@ def load(db: Database) -> list[Snapshot]:
         newest_first = runs.get(entry.number) or ([] if newest is None else [newest])
         last = newest if newest is None or newest.is_check else checks.get(entry.number)
         certificate = restore_certificate(entry, seen.get(entry.number))
-        snapshots.append(Snapshot(entry, restore(confirmed, newest_first), last, certificate))
+        newest_at = 0 if newest is None else newest.at
+        snapshots.append(Snapshot(entry, restore(confirmed, newest_first), last, certificate, newest_at))
     return snapshots
 
 

@@ -75,7 +75,7 @@ def test_an_engine_that_gives_up_ends_the_process_with_one_line(start: Start) ->
     faults = """
         import logging, msgspec
         from peekaping.engine import engine, hub
-        engine.CORE = msgspec.structs.replace(engine.CORE, most_restarts=0)
+        engine.ESCALATES = msgspec.structs.replace(engine.ESCALATES, most_restarts=0)
         async def crash(self):
             await trio.sleep(0.5)
             raise RuntimeError("the hub is broken")
@@ -95,7 +95,7 @@ def test_an_engine_that_gives_up_is_exit_code_1_even_if_a_connection_does_not_en
         + """
     from peekaping.engine import hub, engine
     import msgspec
-    engine.CORE = msgspec.structs.replace(engine.CORE, most_restarts=0)
+    engine.ESCALATES = msgspec.structs.replace(engine.ESCALATES, most_restarts=0)
     async def crash(self):
         await trio.sleep(0.5)
     hub.Hub.run = crash
@@ -158,9 +158,8 @@ def test_an_api_that_crashes_is_served_again_while_the_engine_goes_on(start: Sta
     while not said or not said[-1].startswith("port "):
         said.append(process.stderr.readline())
     port = said[-1].split()[1]
-    answer = httpx.get(
-        f"http://127.0.0.1:{port}/health", timeout=30
-    )  # the socket listens; the answer may take a moment
+    # The socket listens; the answer may take a moment.
+    answer = httpx.get(f"http://127.0.0.1:{port}/health", timeout=30)
     assert answer.json()["status"] == "ok"
     process.send_signal(signal.SIGTERM)
     errors = process.stderr.read()

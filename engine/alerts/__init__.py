@@ -1,6 +1,6 @@
 """Telling people: what is said, to whom and when, and the services it is said through.
 
-Modules import each other from the top to the end:
+Modules import each other from the top of this list to its end:
 
     directory       channels as users see them: made, changed, tried out
     outbox          the dispatcher: sends what is stored to be sent
@@ -13,6 +13,7 @@ Modules import each other from the top to the end:
     apprise_child   a process that sends by Apprise
     smtp            one mail
     web             HTTP, threads, processes and the egress guard, as kinds use them
+    http_client     httpx on the connections of probes
     worded          what channels for people share
     templates       users' own words (Liquid)
     channel         what every kind has

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from peekaping.engine.alerts.delivery import ChannelEntry, NewDelivery
 from peekaping.engine.alerts.message import Event, Message, compose
 from peekaping.engine.alerts.rules import certificate_threshold, matters, may_remind, reminder_number
-from peekaping.engine.alerts.settings import DAY_MS
+from peekaping.engine.clock import DAY_MS
 from peekaping.engine.fields import Rule
 from peekaping.engine.monitor import MOST_CHANNELS, Monitor, Notifications
 from peekaping.engine.probes.push import PushMonitor

@@ -12,9 +12,9 @@ import logging
 import sys
 from typing import Any
 
+from peekaping.engine.net.address import is_address
 from peekaping.engine.net.egress import EgressGuard
 from peekaping.engine.net.failure import Failed
-from peekaping.engine.net.resolver import is_address
 from peekaping.engine.records import Status
 
 _CONNECTING = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind"})

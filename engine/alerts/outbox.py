@@ -23,7 +23,7 @@ from peekaping.engine.alerts.ports import AlertStore
 from peekaping.engine.alerts.rules import TRIED_FOR_MS, next_wait, quiet_until, tried_for
 from peekaping.engine.alerts.web import Web
 from peekaping.engine.ports import StoreFailed
-from peekaping.engine.supervisor import MONITOR, Supervisor
+from peekaping.engine.supervisor import FOR_EVER, Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class Dispatcher:
         if self._lanes.get(number) is not lane:
             return  # forgotten before it began
         with trio.CancelScope() as lane.scope:  # a new one each time: the dispatcher may run again after a crash
-            await self._supervisor.keep(channel_id(number), partial(self._serve, number, lane), MONITOR)
+            await self._supervisor.keep(channel_id(number), partial(self._serve, number, lane), FOR_EVER)
 
     async def _serve(self, number: int, lane: _Lane) -> None:
         lane.busy.clear()

@@ -8,7 +8,8 @@ from typing import NamedTuple, Protocol
 from peekaping.engine.alerts.channel import Channel
 from peekaping.engine.alerts.delivery import ChannelEntry, Delivery, NewDelivery, Tried
 from peekaping.engine.alerts.message import Event
-from peekaping.engine.alerts.settings import DAY_MS, ChannelSettings
+from peekaping.engine.alerts.settings import ChannelSettings
+from peekaping.engine.clock import DAY_MS
 from peekaping.engine.records import Entry
 
 DELIVERIES_KEPT_MS = 30 * DAY_MS

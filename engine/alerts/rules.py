@@ -8,12 +8,13 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from peekaping.engine.alerts.message import SEVERITIES, Event, Severity
-from peekaping.engine.alerts.settings import DAY_MS, QuietHours
+from peekaping.engine.alerts.settings import QuietHours
+from peekaping.engine.clock import DAY_MS, HOUR_MS
 
 FIRST_WAIT_MS = 1000
-LONGEST_WAIT_MS = 3_600_000
+LONGEST_WAIT_MS = HOUR_MS
 TRIED_FOR_MS = DAY_MS
-TRIED_LATE_FOR_MS = 3_600_000
+TRIED_LATE_FOR_MS = HOUR_MS
 """For what is first tried late, as after a server that was off: one failing try, before the network is up, must not end it."""
 JITTER = 0.25
 

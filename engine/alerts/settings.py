@@ -10,10 +10,9 @@ import msgspec
 from msgspec import Meta
 
 from peekaping.engine.alerts.message import Severity
+from peekaping.engine.clock import DAY_MS, MINUTE_MS
 from peekaping.engine.fields import Record, Rule, between, text_up_to
 
-MINUTE_MS = 60_000
-DAY_MS = 86_400_000
 CERTIFICATE_DAYS = (21, 14, 7, 1)
 """Three weeks to plan, one to act, and a last call; what the services that renew by themselves have long passed by then."""
 

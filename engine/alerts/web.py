@@ -16,7 +16,7 @@ import msgspec
 import trio
 
 from peekaping.engine.alerts.channel import NotDelivered
-from peekaping.engine.net.client import AnswerBroken, http_client
+from peekaping.engine.alerts.http_client import AnswerBroken, http_client
 from peekaping.engine.net.egress import DEFAULT_DENY, EgressGuard
 from peekaping.engine.net.failure import Failed
 from peekaping.engine.net.network import HostNetwork
@@ -90,7 +90,7 @@ class Web:
           NotDelivered: when there is none, or one is denied.
         """
         try:
-            found = tuple(await self._network.addresses(host))
+            found = await (await self._network.find(host)).all()
             for address in found:
                 self._network.check_egress(address)
         except Failed as failure:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
+from pathlib import Path
 
 import trio
 
 from peekaping.engine.net.egress import EgressGuard
-from peekaping.engine.net.failure import Failed, blame
+from peekaping.engine.net.failure import Failed, blame, blame_the_way
 from peekaping.engine.net.readiness import READ, WRITE, Readiness, readiness
 from peekaping.engine.net.tls import refused
 from peekaping.engine.records import Status
@@ -22,6 +24,9 @@ from peekaping.engine.records import Status
 CHUNK = 65536
 HEAD_START_S = 0.25
 LONGEST_USER_TIMEOUT_S = 86_400.0
+
+Late = Callable[[], Awaitable[Sequence[str]]]
+"""Gives the addresses of the family that was not known in time."""
 
 
 class Connection:
@@ -38,32 +43,38 @@ class Connection:
         """Whether what comes next to be received will be noticed: the kernel had nothing, and nobody has waited since."""
 
     @classmethod
-    async def open(cls, addresses: Sequence[str], port: int, guard: EgressGuard) -> Connection:
-        """Connect to the first address that answers.
+    async def open(
+        cls, addresses: Sequence[str], port: int, guard: EgressGuard, late: Late | None = None
+    ) -> Connection:
+        """Connect to the first address that answers; `late` is asked for more when none of them has in its turn.
 
         Raises:
           Failed: when none did. A failure that is the target's says more than one that is ours: with an address family
             that this host has no route to, the other one's refusal is the verdict.
         """
-        if len(addresses) == 1:
+        if len(addresses) == 1 and late is None:
             return await _connect(addresses[0], port, guard)
-        return await _race(addresses, port, guard)
+        return await _race(addresses, port, guard, late)
 
     async def connect(self, address: str, port: int) -> None:
         """Connect; raises Failed."""
         sock = self._socket
         try:
-            code = sock.connect_ex((address, port))
-            if code == errno.EINPROGRESS:
+            code = at_once = sock.connect_ex((address, port))
+            if at_once == errno.EINPROGRESS:
                 # A near target has answered by the time the call returns: asking once more is a microsecond.
                 code = sock.connect_ex((address, port))
                 while code in (errno.EALREADY, errno.EINPROGRESS):
                     await self._wait(READ | WRITE)
                     code = sock.connect_ex((address, port))
+            # Where nobody listens, TCP connects a socket with itself that was given the very port it calls (RFC 9293, 3.5).
+            if code == 0 and port >= _lowest_ephemeral_port() and sock.getsockname()[1] == port:
+                code = errno.ECONNREFUSED if sock.getsockname() == sock.getpeername() else 0
         except OSError as error:
             raise blame(error) from error
         if code not in (0, errno.EISCONN):
-            raise blame(OSError(code, ""))
+            refused_by = blame_the_way if at_once == errno.EINPROGRESS else blame
+            raise refused_by(OSError(code, ""))
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Shake hands and check the certificate against `host` as `context` says."""
@@ -91,14 +102,15 @@ class Connection:
                 message = f"TLS handshake failed: {error.reason or error}"
                 raise Failed(Status.DOWN, "tls_handshake", message) from error
             except OSError as error:
-                raise blame(error) from error
+                raise blame_the_way(error) from error
 
     async def send(self, data: bytes) -> None:
         """Send everything."""
         sock = self._socket
+        rest: bytes | memoryview = data
         while True:
             try:
-                sent = sock.send(data)
+                sent = sock.send(rest)
             except (BlockingIOError, ssl.SSLWantWriteError):
                 await self._wait(WRITE)
             except ssl.SSLWantReadError:
@@ -106,9 +118,9 @@ class Connection:
             except OSError as error:
                 raise _broken(error) from error
             else:
-                if sent == len(data):
+                if sent == len(rest):
                     return
-                data = data[sent:]
+                rest = memoryview(rest)[sent:]  # no copy: TLS takes 16 kB at once
 
     async def receive(self) -> bytes:
         """What has arrived, at least one byte; empty at the end.
@@ -168,7 +180,7 @@ class Connection:
         self._socket.close()
 
 
-async def _race(addresses: Sequence[str], port: int, guard: EgressGuard) -> Connection:
+async def _race(addresses: Sequence[str], port: int, guard: EgressGuard, late: Late | None) -> Connection:
     """Happy Eyeballs (RFC 8305, 5): an address has a head start of 250 ms over the next, none when it fails sooner."""
     won: list[Connection] = []
     failures: list[Failed] = []
@@ -181,19 +193,28 @@ async def _race(addresses: Sequence[str], port: int, guard: EgressGuard) -> Conn
             failures.append(error)
             failed.set()
 
+    async def attempt_each(addresses: Sequence[str]) -> None:
+        for address in addresses:
+            failed = trio.Event()
+            nursery.start_soon(attempt, address, failed)
+            with trio.move_on_after(HEAD_START_S):
+                await failed.wait()
+
     try:
         async with trio.open_nursery() as nursery:
-            for address in addresses:
-                failed = trio.Event()
-                nursery.start_soon(attempt, address, failed)
-                with trio.move_on_after(HEAD_START_S):
-                    await failed.wait()
+            await attempt_each(addresses)
+            if late is not None:
+                try:
+                    await attempt_each(await late())
+                except Failed as failure:  # nobody knows whether there is an address that would have answered
+                    failures[:] = [failure]
+                    nursery.cancel_scope.cancel()
         if won:
             return won.pop()
         raise next((failure for failure in failures if failure.status is Status.DOWN), failures[0])
     finally:
-        for late in won:  # two may answer in the same moment; and whoever waits may be cancelled
-            late.close()
+        for loser in won:  # two may answer in the same moment; and whoever waits may be cancelled
+            loser.close()
         failures.clear()  # or an exception holds a frame that holds the exception
 
 
@@ -219,4 +240,13 @@ def _broken(error: OSError) -> Failed:
         return Failed(Status.DOWN, "connection_cut", "The target ended the TLS connection without closing it")
     if isinstance(error, ssl.SSLError):
         return Failed(Status.DOWN, "tls_broken", f"The TLS connection broke: {error.reason or error}")
-    return blame(error)
+    return blame_the_way(error)
+
+
+@cache
+def _lowest_ephemeral_port() -> int:
+    """From where on this host's own ports may be anything (ip(7)); read once."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 1024

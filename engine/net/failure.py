@@ -1,4 +1,4 @@
-"""Who is to blame when the network fails: one table."""
+"""Who is to blame when the network fails: tables of the system's errors."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ _THEIRS = {
     errno.EPIPE: ("connection_reset", "Connection closed by the target"),
     errno.ENOTCONN: ("connection_reset", "Connection reset by the target"),
     errno.ECONNABORTED: ("connection_reset", "Connection aborted by the target"),
-    errno.EHOSTUNREACH: ("host_unreachable", "Host unreachable"),
-    errno.EHOSTDOWN: ("host_unreachable", "Host down"),
     errno.ETIMEDOUT: ("timeout", "Connection timeout"),
 }
 _OURS = {
@@ -34,12 +32,29 @@ _OURS = {
     errno.ENOBUFS: "no_memory",
     errno.ENOMEM: "no_memory",
     errno.ENETUNREACH: "no_route",
+    errno.EHOSTUNREACH: "no_route",  # a route of ours that says so
     errno.ENETDOWN: "no_route",
     errno.EADDRNOTAVAIL: "no_local_address",  # our ephemeral ports are used up, or this host lacks the address family
     errno.EAFNOSUPPORT: "no_local_address",
     errno.EACCES: "forbidden_here",  # a firewall on this host
     errno.EPERM: "forbidden_here",
 }
+
+
+_SAID_ON_THE_WAY = frozenset({
+    errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENONET, errno.EACCES, errno.ENOPROTOOPT, errno.EPROTO,
+    errno.EOPNOTSUPP,
+})  # fmt: skip
+"""What Linux makes of ICMP errors (`icmp_err_convert`, `icmpv6_err_convert`): a router's, the target's firewall's, and this
+host's own when nobody on its network answers for the address."""
+
+
+def blame_the_way(error: OSError) -> Failed:
+    """The failure that an error stands for which came after something was sent: others may have said what means a lack of ours
+    when it comes at once."""
+    if error.errno in _SAID_ON_THE_WAY:
+        return Failed(Status.DOWN, "host_unreachable", f"Host unreachable: {os.strerror(error.errno)}")
+    return blame(error)
 
 
 def blame(error: OSError) -> Failed:

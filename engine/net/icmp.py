@@ -16,9 +16,9 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from trio.lowlevel import checkpoint, wait_readable, wait_writable
+import trio
 
-from peekaping.engine.net.failure import Failed, blame
+from peekaping.engine.net.failure import Failed, blame, blame_the_way
 from peekaping.engine.records import Status
 
 LARGEST_PAYLOAD = 65507
@@ -65,7 +65,7 @@ def echo_reply(family: socket.AddressFamily, packet: bytes) -> Reply | None:
 class Echo:
     """Sends echo requests to one address and receives its replies. Close it, whatever happens; closing never blocks."""
 
-    __slots__ = ("_family", "_identifier", "_socket")
+    __slots__ = ("_family", "_identifier", "_said", "_socket")
 
     def __init__(self, address: str, make: Callable[..., socket.socket] = socket.socket) -> None:
         """Open a socket to `address`; never blocks.
@@ -74,6 +74,8 @@ class Echo:
           Failed: UNKNOWN when this user may not (`ping_not_permitted`) or this host has no way there.
         """
         self._family = family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._said = 0
+        """An error that somebody reported of a packet, for `receive` to tell."""
         try:
             self._socket = sock = _permitted(family, make)
         except PermissionError as error:
@@ -92,20 +94,23 @@ class Echo:
         raw = sock.type == socket.SOCK_RAW
         self._identifier = int.from_bytes(os.urandom(2), "big") if raw else sock.getsockname()[1]
 
-    async def send(self, sequence: int, payload: bytes) -> None:
-        """Send one request.
+    async def send(self, sequence: int, payload: bytes) -> float:
+        """Send one request; when that was, on trio's clock.
 
         Raises:
-          Failed: also for an earlier packet that could not be delivered.
+          Failed: when this host cannot; what others say of a packet is for `receive`.
         """
         packet = echo_request(self._family, self._identifier, sequence, payload)
-        await checkpoint()
+        await trio.lowlevel.checkpoint()
         while True:
+            # What was said of an earlier packet would look like a fault of this host's in sending this one.
+            self._said = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or self._said
             try:
+                at = trio.current_time()
                 self._socket.send(packet)
-                return
+                return at
             except BlockingIOError:
-                await wait_writable(self._socket)
+                await trio.lowlevel.wait_writable(self._socket)
             except OSError as error:
                 raise blame(error) from error
 
@@ -115,18 +120,21 @@ class Echo:
         Raises:
           Failed: when a router or the target says that a packet could not be delivered.
         """
+        if said := self._said:
+            self._said = 0
+            raise blame_the_way(OSError(said, ""))
         while True:
             try:
                 packet = self._socket.recv(65536)
             except BlockingIOError:
-                await wait_readable(self._socket)
+                await trio.lowlevel.wait_readable(self._socket)
                 continue
             except OSError as error:
-                raise blame(error) from error
+                raise blame_the_way(error) from error
             reply = echo_reply(self._family, packet)
             if reply is not None and reply.identifier == self._identifier:
                 return reply
-            await checkpoint()  # a raw socket is given all of this host's ICMP, which may be without end
+            await trio.lowlevel.checkpoint()  # a raw socket is given all of this host's ICMP, which may be without end
 
     def close(self) -> None:
         """Let go of the socket."""

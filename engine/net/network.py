@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
+import dns.message
+import dns.name
+from dns.rdatatype import RdataType
+
+from peekaping.engine.net.address import is_address, of_version
 from peekaping.engine.net.connection import Connection
 from peekaping.engine.net.egress import EgressGuard
-from peekaping.engine.net.failure import Failed
-from peekaping.engine.net.resolver import Resolver, is_address
+from peekaping.engine.net.resolver import Found, Resolver
 from peekaping.engine.net.tls import Tls, context_for
 from peekaping.engine.net.trace import CONNECT, TLS, Trace
-from peekaping.engine.records import Status
 
 
 class Stream(Protocol):
-    """An open connection. All but `close` raise `Failed`."""
+    """An open connection. `send` and `receive` raise `Failed`."""
 
     async def send(self, data: bytes) -> None:
         """Send everything."""
@@ -42,13 +44,20 @@ class Stream(Protocol):
 class Network(Protocol):
     """What a probe may ask of the network."""
 
-    async def addresses(self, host: str, *, ip_version: int | None = None) -> Sequence[str]:
+    async def find(self, host: str, *, ip_version: int | None = None) -> Found:
         """The addresses of a name, in the order to try them; an address is its own. `ip_version` is 4, 6 or None for both.
 
         They are not checked against the egress guard yet: that happens when something is sent there.
 
         Raises:
           Failed: when there is none.
+        """
+
+    async def ask(self, name: dns.name.Name, kind: RdataType) -> dns.message.Message:
+        """What this host's nameservers say of a name, as it is: records, none, or that it does not exist.
+
+        Raises:
+          Failed: when they say nothing clear.
         """
 
     def check_egress(self, address: str) -> None:
@@ -75,22 +84,23 @@ class HostNetwork:
         """See `Network.check_egress`."""
         self._guard.check(address)
 
-    async def addresses(self, host: str, *, ip_version: int | None = None) -> Sequence[str]:
-        """See `Network.addresses`."""
-        found: Sequence[str] = (host,) if is_address(host) else await self._resolver.addresses(host)
-        if ip_version is not None:
-            found = [address for address in found if (":" in address) == (ip_version == 6)]
-            if not found:
-                raise Failed(Status.DOWN, "no_address", f"{host} has no IPv{ip_version} address")
-        return found
+    async def find(self, host: str, *, ip_version: int | None = None) -> Found:
+        """See `Network.find`."""
+        if is_address(host):
+            return Found(of_version((host,), ip_version, host))
+        return await self._resolver.find(host, ip_version)
+
+    async def ask(self, name: dns.name.Name, kind: RdataType) -> dns.message.Message:
+        """See `Network.ask`."""
+        return await self._resolver.ask(name, kind)
 
     async def connect(
         self, host: str, port: int, *, trace: Trace, tls: Tls | None = None, ip_version: int | None = None
     ) -> Connection:
         """See `Network.connect`."""
-        addresses = await self.addresses(host, ip_version=ip_version)
+        found = await self.find(host, ip_version=ip_version)
         trace.enter(CONNECT)
-        connection = await Connection.open(addresses, port, self._guard)
+        connection = await Connection.open(found.addresses, port, self._guard, found.late)
         if tls is not None:
             trace.enter(TLS)
             try:

@@ -46,14 +46,18 @@ class Readiness:
         try:
             while True:
                 await wait_readable(self._epoll.fileno())
-                for descriptor, _ in self._epoll.poll(0):
-                    task = self._waiting.pop(descriptor, None)
-                    if task is None:
-                        self._waiting[descriptor] = None
-                    else:
-                        reschedule(task)
+                self._look()
         finally:
             self._epoll.close()
+
+    def _look(self, most: int = -1) -> None:
+        """Wake those whose sockets became ready since the last look."""
+        for descriptor, _ in self._epoll.poll(0, most):
+            task = self._waiting.pop(descriptor, None)
+            if task is None:
+                self._waiting[descriptor] = None
+            else:
+                reschedule(task)
 
     async def wait(self, descriptor: int, what: int) -> None:
         """Wait until something happens to a socket: at least READ or WRITE, whichever is asked for.
@@ -71,13 +75,18 @@ class Readiness:
             await checkpoint()
             del self._waiting[descriptor]
             return
-        waiting = self._waiting
+        waiting, task = self._waiting, current_task()
 
         def abort(_: Callable[[], None]) -> Abort:
+            # After a standstill trio looks at deadlines before `run` has its turn, but what lies in the kernel came before
+            # them: whoever it is for goes on with it, and is cancelled where it waits next.
+            self._look(len(self._watched))  # at all of them: unasked epoll tells of a thousand
+            if waiting.get(descriptor) is not task:
+                return Abort.FAILED
             del waiting[descriptor]
             return Abort.SUCCEEDED
 
-        waiting[descriptor] = current_task()
+        waiting[descriptor] = task
         await wait_task_rescheduled(abort)
 
     def forget(self, descriptor: int) -> None:

@@ -7,17 +7,15 @@ broken from a resolver of ours that is gone. A monitor must: the first is the ta
 - Anything else is looked into (`nameservers.py`): a name that nameservers fail, refuse or do not answer, while they do answer
   for others, is `down`. When they are of no use for any name, it is `unknown`.
 
-Answers are kept for their TTL, at most a minute; many monitors of one name cause one question at a time. The hosts file comes
-first, the search list is honoured; both files are read again when they change. Not honoured: nsswitch.conf (mDNS, LDAP).
+Whoever connects need not wait for the slower address family (RFC 8305, 3), but asks for it again before it judges: what is late
+is not absent. Answers are kept for their TTL, at most a minute; many monitors of one name cause one question at a time. The hosts
+file comes first, the search list is honoured; both are read again when they change. Not honoured: nsswitch.conf (mDNS, LDAP).
 """
 
 from __future__ import annotations
 
-import io
-import os
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
-from ipaddress import ip_address
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import dns.exception
@@ -25,16 +23,15 @@ import dns.message
 import dns.name
 import dns.rcode
 import dns.rdatatype
-import dns.resolver
 import trio
 from dns.rdatatype import RdataType
 
+from peekaping.engine.net.address import of_version
 from peekaping.engine.net.failure import Failed
-from peekaping.engine.net.nameservers import Nameserver, Nameservers, is_all_there_is, patience_s
+from peekaping.engine.net.host_files import Configuration, read_files, stamp_of_files
+from peekaping.engine.net.nameservers import Nameservers, end_of_aliases, is_all_there_is, patience_s
 from peekaping.engine.records import Status
 
-MOST_NAMESERVERS = 3
-"""As many as glibc asks (MAXNS in resolv.h)."""
 LONGEST_TTL_S = 60.0
 FAILURE_TTL_S = 1.0
 """A failure is shared by the monitors that wait for it, and hardly longer."""
@@ -43,28 +40,45 @@ SECOND_FAMILY_S = 0.05
 LOOK_AT_FILES_EVERY_S = 5.0
 
 
-class Configuration(NamedTuple):
-    """What resolv.conf and the hosts file say."""
+class Found(NamedTuple):
+    """Addresses of a name, in the order to try them: IPv6 and IPv4 in turn."""
 
-    nameservers: tuple[Nameserver, ...]
-    search: tuple[dns.name.Name, ...] = ()
-    ndots: int = 1
-    hosts: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 (never written to)
+    addresses: tuple[str, ...]
+    late: Callable[[], Awaitable[tuple[str, ...]]] | None = None
+    """Asks again for the family that was not answered in time, before the name is judged by the other alone; None: these are all.
+
+    Gives nothing as well when the nameservers fail in that family alone; raises Failed when it cannot be found out.
+    """
+
+    async def all(self) -> tuple[str, ...]:
+        """The addresses of both families, however long either takes."""
+        return self.addresses if self.late is None else (*self.addresses, *await self.late())
+
+
+Question = tuple[str, int | None]
+"""A name in lower case, and the IP version when only one is asked for."""
+KINDS: dict[int | None, tuple[RdataType, ...]] = {
+    None: (RdataType.AAAA, RdataType.A),
+    6: (RdataType.AAAA,),
+    4: (RdataType.A,),
+}
+VERSIONS = {RdataType.AAAA: 6, RdataType.A: 4}
 
 
 class _Flight:
     """A question on its way, and what came of it."""
 
-    def __init__(self, patience_s: float) -> None:
-        self.patience_s = patience_s
+    def __init__(self) -> None:
+        self.deadline = trio.current_effective_deadline()
+        self.patience_s = patience_s()
         self.landed = trio.Event()
-        self.found: tuple[str, ...] | Failed | None = None
+        self.found: Found | Failed | None = None
         """None while it is on its way, and when it was cancelled."""
 
 
 class _Kept(NamedTuple):
     until: float
-    found: tuple[str, ...] | Failed
+    found: Found | Failed
 
 
 class Resolver:
@@ -76,17 +90,22 @@ class Resolver:
         self._stamped = stamp()
         self._configuration = read()
         self._look_again = float("-inf")
-        self._kept: dict[str, _Kept] = {}
-        self._flights: dict[str, _Flight] = {}
+        self._kept: dict[Question, _Kept] = {}
+        self._flights: dict[Question, _Flight] = {}
         self._nameservers = Nameservers(lambda: self._configuration.nameservers)
 
     @classmethod
     def of_this_host(cls) -> Resolver:
         """A resolver that goes by /etc/resolv.conf and /etc/hosts."""
-        return cls(_read_files, _stamp_of_files)
+        return cls(read_files, stamp_of_files)
 
-    async def addresses(self, name: str) -> tuple[str, ...]:
-        """The addresses of a name (as A-labels), in the order to try them: IPv6 and IPv4 in turn.
+    async def ask(self, name: dns.name.Name, kind: RdataType) -> dns.message.Message:
+        """See `Nameservers.ask`: a name as it is, without search list, hosts file and what is kept."""
+        self._look_at_files()
+        return await self._nameservers.ask(name, kind)
+
+    async def find(self, name: str, ip_version: int | None = None) -> Found:
+        """The addresses of a name (as A-labels). `ip_version` is 4, 6 or None for both.
 
         A name that ends with a dot is looked for as it is, without the search list.
 
@@ -94,38 +113,47 @@ class Resolver:
           Failed: DOWN for what is the name's fault, UNKNOWN when the nameservers are of no use for any name.
         """
         self._look_at_files()
-        key = name.lower()
-        if (known := _local(key.rstrip("."), self._configuration.hosts)) is not None:
-            return known
+        key = (name.lower(), ip_version)
+        if (known := _local(name.lower().rstrip("."), self._configuration.hosts)) is not None:
+            return Found(of_version(known, ip_version, name))
         while True:
             kept = self._kept.get(key)
             if kept is not None and kept.until > trio.current_time():
                 return _given(kept.found)
             flight = self._flights.get(key)
-            if flight is None:
+            if flight is None or flight.deadline > trio.current_effective_deadline():  # it may land too late
                 return _given(await self._fly(key))
             await flight.landed.wait()
             if flight.found is not None and not _is_hasty(flight):
                 return _given(flight.found)
 
-    async def _fly(self, name: str) -> tuple[str, ...] | Failed:
+    async def _find_late(self, name: dns.name.Name, kind: RdataType) -> tuple[str, ...]:
+        try:
+            return (await self.find(name.to_text(), VERSIONS[kind])).addresses
+        except Failed as failure:
+            if failure.status is Status.UNKNOWN:
+                raise
+            return ()
+
+    async def _fly(self, key: Question) -> Found | Failed:
         """Ask, for everybody who waits for this name."""
-        flight = self._flights[name] = _Flight(patience_s())
+        flight = self._flights[key] = _Flight()
         try:
             try:
-                flight.found, ttl = await self._search(name)
+                flight.found, ttl = await self._search(*key)
             except Failed as failure:
                 flight.found, ttl = failure.with_traceback(None), FAILURE_TTL_S  # it holds this frame
             if not _is_silence(flight.found) or is_all_there_is(flight.patience_s):
                 if len(self._kept) >= 100_000:
                     self._kept.clear()  # names come from monitors, so this is for the absurd
-                self._kept[name] = _Kept(trio.current_time() + min(ttl, LONGEST_TTL_S), flight.found)
+                self._kept[key] = _Kept(trio.current_time() + min(ttl, LONGEST_TTL_S), flight.found)
             return flight.found
         finally:
-            del self._flights[name]
+            if self._flights.get(key) is flight:
+                del self._flights[key]
             flight.landed.set()
 
-    async def _search(self, name: str) -> tuple[tuple[str, ...], float]:
+    async def _search(self, name: str, ip_version: int | None) -> tuple[Found, float]:
         """The first candidate that has addresses, else what is to be said of the name as it stands."""
         try:
             absolute = dns.name.from_text(name)
@@ -134,7 +162,7 @@ class Resolver:
         verdict: Failed | None = None
         for candidate in self._candidates(absolute, name):
             try:
-                return await self._both_families(candidate)
+                return await self._families(candidate, KINDS[ip_version])
             except Failed as failure:
                 if failure.status is Status.UNKNOWN:
                     raise  # the nameservers answer nothing: nor will they for the next
@@ -153,8 +181,8 @@ class Resolver:
         searched = [relative.derelativize(domain) for domain in self._configuration.search]
         return [absolute, *searched] if name.count(".") >= self._configuration.ndots else [*searched, absolute]
 
-    async def _both_families(self, name: dns.name.Name) -> tuple[tuple[str, ...], float]:
-        """Ask for IPv6 and IPv4 at once, and do not let the slower one hold up the other."""
+    async def _families(self, name: dns.name.Name, kinds: Sequence[RdataType]) -> tuple[Found, float]:
+        """Ask for all families at once, and do not let the slower one hold up the other."""
         found: dict[RdataType, list[tuple[str, float]]] = {}
         failures: list[Failed] = []
 
@@ -171,16 +199,18 @@ class Resolver:
 
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(ask, RdataType.AAAA)
-                nursery.start_soon(ask, RdataType.A)
+                for kind in kinds:
+                    nursery.start_soon(ask, kind)
             addresses = _in_turn(found.get(RdataType.AAAA, []), found.get(RdataType.A, []))
             if addresses:
-                return tuple(address for address, _ in addresses), min(ttl for _, ttl in addresses)
-            if failures:
-                raise failures[0]
+                late = next((partial(self._find_late, name, kind) for kind in kinds if kind not in found), None)
+                return Found(tuple(address for address, _ in addresses), late), min(ttl for _, ttl in addresses)
+            if failures:  # a family that nobody could ask for may have addresses, whatever is wrong with the other
+                raise next((failure for failure in failures if failure.status is Status.UNKNOWN), failures[0])
         finally:
             failures.clear()  # or the exception holds this frame, which holds the exception
-        raise Failed(Status.DOWN, "no_address", f"The name {_shown(name)} has no address")
+        family = f"IPv{VERSIONS[kinds[0]]} address" if len(kinds) == 1 else "address"
+        raise Failed(Status.DOWN, "no_address", f"The name {_shown(name)} has no {family}")
 
     def _look_at_files(self) -> None:
         now = trio.current_time()
@@ -194,13 +224,13 @@ class Resolver:
             self._kept.clear()
 
 
-def _given(found: tuple[str, ...] | Failed) -> tuple[str, ...]:
+def _given(found: Found | Failed) -> Found:
     if isinstance(found, Failed):  # raised as a new one: one that is raised twice gathers both tracebacks
         raise Failed(found.status, found.reason, found.message)
     return found
 
 
-def _is_silence(found: tuple[str, ...] | Failed | None) -> bool:
+def _is_silence(found: Found | Failed | None) -> bool:
     return isinstance(found, Failed) and found.reason in ("name_silent", "resolver_silent")
 
 
@@ -210,14 +240,8 @@ def _is_hasty(flight: _Flight) -> bool:
 
 
 def _addresses_in(answer: dns.message.Message, name: dns.name.Name) -> list[tuple[str, float]]:
-    try:
-        assert isinstance(answer, dns.message.QueryMessage), "the answer to a query"
-        chain = answer.resolve_chaining()
-    except dns.exception.DNSException as error:  # a loop of CNAMEs, or one that is endless
-        raise Failed(Status.DOWN, "name_loop", f"The aliases of {_shown(name)} lead nowhere: {error}") from error
-    if chain.answer is None:
-        return []
-    return [(record.to_text(), float(chain.minimum_ttl)) for record in chain.answer]
+    found = end_of_aliases(answer, name)
+    return [(record.to_text(), float(found.minimum_ttl)) for record in found.answer or ()]
 
 
 def _in_turn(first: Sequence[tuple[str, float]], second: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
@@ -238,65 +262,3 @@ def _local(name: str, hosts: dict[str, tuple[str, ...]]) -> tuple[str, ...] | No
 
 def _shown(name: dns.name.Name) -> str:
     return name.to_text(omit_final_dot=True)
-
-
-_RESOLV_CONF, _HOSTS = "/etc/resolv.conf", "/etc/hosts"
-
-
-def _stamp_of_files() -> tuple[object, ...]:
-    stamps: list[object] = []
-    for path in (_RESOLV_CONF, _HOSTS):
-        try:
-            status = os.stat(path)
-            stamps.append((status.st_mtime_ns, status.st_ino, status.st_size))
-        except OSError:
-            stamps.append(None)
-    return tuple(stamps)
-
-
-def _read_files() -> Configuration:
-    configured = read_resolv_conf(_RESOLV_CONF)
-    try:
-        with open(_HOSTS, encoding="utf-8", errors="replace") as lines:
-            hosts = parse_hosts(lines)
-    except OSError:
-        hosts = {}
-    return configured._replace(hosts=hosts)
-
-
-def read_resolv_conf(path: str = _RESOLV_CONF) -> Configuration:
-    """What resolv.conf(5) says. As glibc does, pass over what cannot be understood; without the file ask this host itself."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = [line for line in file if "\ufffd" not in line and not _names_no_address(line)]
-        configured = dns.resolver.Resolver(io.StringIO("".join(lines)))
-    except (OSError, ValueError, dns.exception.DNSException):
-        return Configuration((Nameserver("127.0.0.1"),))
-    servers = tuple(Nameserver(str(server)) for server in configured.nameservers[:MOST_NAMESERVERS])
-    search = tuple(configured.search) or ((configured.domain,) if configured.domain != dns.name.root else ())
-    return Configuration(servers, search, configured.ndots or 1)
-
-
-def _names_no_address(line: str) -> bool:
-    words = line.split()
-    return words[:1] == ["nameserver"] and not (len(words) > 1 and is_address(words[1]))
-
-
-@lru_cache(maxsize=10_000)
-def is_address(host: str) -> bool:
-    """Whether this is an IP address, which needs no resolver."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def parse_hosts(lines: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """A hosts file: an address and its names on each line, # begins a comment (hosts(5))."""
-    hosts: dict[str, tuple[str, ...]] = {}
-    for line in lines:
-        address, *names = line.partition("#")[0].split() or [""]
-        for name in names if is_address(address) else ():
-            hosts[name.lower()] = (*hosts.get(name.lower(), ()), address)
-    return hosts

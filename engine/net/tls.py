@@ -1,9 +1,11 @@
-"""TLS as a browser would have it, and how it is shared: a context costs a megabyte, so equal options share one."""
+"""TLS as a browser would have it, and how it is shared: a context costs a megabyte and 20 ms, so equal options share one."""
 
 from __future__ import annotations
 
+import os
 import ssl
 import tempfile
+import time
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,21 +30,51 @@ class Tls(msgspec.Struct, frozen=True):
 
 
 DEFAULT_TLS = Tls()
+MOST_CONTEXTS = 500
+"""Half a gigabyte at the worst, where as many monitors each have a certificate of their own to show. Where there are more,
+contexts are made again and again."""
+LOOK_AT_STORE_EVERY_S = 5.0
+
+_LEGACY_SERVER_CONNECT = 0x4
+"""SSL_OP_LEGACY_SERVER_CONNECT: also with servers that know no secure renegotiation (RFC 5746). Python 3.12 has a name for it."""
 
 
-@lru_cache(maxsize=100)
 def context_for(options: Tls) -> ssl.SSLContext:
-    """The context for these options.
+    """The context for these options, made anew when the system's store changes.
 
     Raises:
       Failed: UNKNOWN when this host has no authorities at all; every target would look like an outage.
       ssl.SSLError, ValueError: see `new_context`.
     """
+    uses_store = options.verify and options.ca is None
+    return _context(options, _stamp_of_store(int(time.monotonic() / LOOK_AT_STORE_EVERY_S)) if uses_store else None)
+
+
+@lru_cache(maxsize=MOST_CONTEXTS)
+def _context(options: Tls, stamp: object) -> ssl.SSLContext:
     context = new_context(options)
     if options.verify and options.ca is None and not _trusts_anybody(context):
         message = "This host trusts no certificate authority; install ca-certificates or set SSL_CERT_FILE"
         raise Failed(Status.UNKNOWN, "no_trust_store", message)
     return context
+
+
+@lru_cache(maxsize=1)
+def _stamp_of_store(moment: int) -> tuple[object, ...]:
+    """What tells that the system's store was changed, looked at once in each `moment`: a look at files costs too much for each
+    check."""
+    paths = ssl.get_default_verify_paths()
+    file = os.environ.get(paths.openssl_cafile_env, paths.openssl_cafile)
+    folder = os.environ.get(paths.openssl_capath_env, paths.openssl_capath)
+    return tuple(_stamp(place) for place in (file, *folder.split(os.pathsep)))
+
+
+def _stamp(path: str) -> tuple[int, ...] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size
 
 
 def new_context(options: Tls) -> ssl.SSLContext:
@@ -56,10 +88,16 @@ def new_context(options: Tls) -> ssl.SSLContext:
     """
     context = ssl.create_default_context(cadata=options.ca)
     context.hostname_checks_common_name = False
+    # Python's own are fewer: a target that has CBC or the exchange of keys by RSA alone is served well by browsers and curl.
+    context.set_ciphers("DEFAULT:@SECLEVEL=2")
+    # As Python has them differs by its version; browsers and curl take an intermediate authority that is trusted as the end of
+    # a chain, and certificates that break RFC 5280 in what is not to do with trust.
+    context.verify_flags = (context.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN) & ~ssl.VERIFY_X509_STRICT
     if not options.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        context.options |= _LEGACY_SERVER_CONNECT
         context.set_ciphers("ALL:@SECLEVEL=0")  # OpenSSL hides what is weak behind the security level too
     if options.certificate is not None:
         _show(context, options.certificate, options.key)

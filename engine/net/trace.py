@@ -40,7 +40,7 @@ class Trace:
         return DOING[self.phase]
 
     def finish(self) -> tuple[int, Phases]:
-        """The response time in whole milliseconds, and the phases. The trace is over."""
+        """The response time until now, in whole milliseconds, and the phases without `JUDGE`, which alone may follow."""
         self.enter(self.phase)
         spent = [None if seconds is None else round(seconds * 1e6) for seconds in self._spent[:JUDGE]]
         return round((self._since - self.started) * 1000), Phases(*spent)

@@ -1,4 +1,18 @@
-"""The kinds of monitors. A kind is one file here, and one line in the registry below."""
+"""The kinds of monitors. A kind is one file here, and one line in the registry below.
+
+Modules import each other from the top of this list to its end:
+
+    http_probe   one check of an HTTP monitor
+    http, dns, ping, push, tcp, tls, websocket   a kind each: what may be asked for, and its check unless that is `http_probe`
+    http_exchange, http2   one request and its answer, over HTTP/1.1 or HTTP/2
+    http_kept    the connection that is kept from one check to the next
+    http_body, http_json   what the body must say
+    http_answer  an answer as it is parsed
+    http_request   what is asked, and what a redirect makes of it
+    http_rules   what the fields of HTTP may hold
+    shared       what several kinds share
+    probe        what every kind of check is
+"""
 
 from __future__ import annotations
 

@@ -2,17 +2,16 @@
 
 Two things can be the target. With `resolverServer` it is that nameserver: its silence is the outage. Without, it is the name,
 asked of this host's own nameservers, and then their silence must not be taken for the name's: it is the name's fault when
-they answer other questions, and unknown when they answer nothing.
+they answer other questions, and unknown when they answer nothing or refuse everything.
 
 The name is asked for as it is given, without search list, hosts file or cache: those belong to this host, not to the target.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal, get_args
 
-import dns.asyncquery
 import dns.exception
 import dns.message
 import dns.name
@@ -29,10 +28,10 @@ from msgspec import Meta
 
 from peekaping.engine.fields import Errors, Rule
 from peekaping.engine.monitor import Monitor
+from peekaping.engine.net.address import is_address
 from peekaping.engine.net.failure import Failed, blame
-from peekaping.engine.net.nameservers import Nameserver, Nameservers
+from peekaping.engine.net.nameservers import Nameserver, end_of_aliases, query
 from peekaping.engine.net.network import Network
-from peekaping.engine.net.resolver import is_address, read_resolv_conf
 from peekaping.engine.net.trace import WAIT, Trace
 from peekaping.engine.probes.probe import Probe
 from peekaping.engine.probes.shared import Host, WholeNumber, ascii_host, failed, host_rule, port_rule, up
@@ -42,6 +41,8 @@ RecordType = Literal["A", "AAAA", "CAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV
 
 FIRST_TRY_S, LONGEST_TRY_S = 1.0, 8.0
 """Datagrams get lost: a nameserver is asked again after a second, then after twice as long each time."""
+FIRST_TRY_OF_THE_BUDGET = 0.25
+"""What of a short budget the first try takes: it is asked again twice."""
 MOST_EXPECTED = 100
 LONGEST_LIST = 500
 """How many characters of a list of records a message holds."""
@@ -106,29 +107,18 @@ class DnsMonitor(Monitor, frozen=True, kw_only=True, gc=False, rename="camel", t
         return errors
 
 
-def nameservers_of_this_host() -> Sequence[Nameserver]:
-    """Whom this host asks; read at each check, because it changes with the network."""
-    return read_resolv_conf().nameservers
-
-
 class DnsProbe(Probe):
     """A prepared check of one monitor."""
 
-    __slots__ = ("_expected", "_kind", "_name", "_nameservers", "_network", "_target")
+    __slots__ = ("_expected", "_kind", "_name", "_network", "_target")
 
-    def __init__(
-        self,
-        monitor: DnsMonitor,
-        network: Network,
-        nameservers: Callable[[], Sequence[Nameserver]] = nameservers_of_this_host,
-    ) -> None:
+    def __init__(self, monitor: DnsMonitor, network: Network) -> None:
         host = ascii_host(monitor.host)
         self._name = dns.reversename.from_address(host) if is_address(host) else dns.name.from_text(host)
         self._kind = monitor.resolve_type
         self._expected = [parse_record(self._kind, value) for value in monitor.expected_values]
         server = monitor.resolver_server
         self._target = None if server is None else Nameserver(server, monitor.port)
-        self._nameservers = Nameservers(nameservers)
         self._network = network
 
     async def __call__(self, trace: Trace) -> Outcome:
@@ -139,29 +129,41 @@ class DnsProbe(Probe):
                 trace.enter(WAIT)
                 answer = await self._ask_target(self._target)
             else:
-                answer = await self._nameservers.ask(self._name, RdataType[self._kind])
+                answer = await self._network.ask(self._name, RdataType[self._kind])
             return up(self._judge(answer), trace)
         except Failed as failure:
             return failed(failure, trace)
 
     async def _ask_target(self, server: Nameserver) -> dns.message.Message:
-        """The target's answer; waits for it until cancelled."""
-        try_s = FIRST_TRY_S
-        while True:
+        """The target's answer; waits for it until cancelled. Each question stays open, for an answer that is slow."""
+        answers: list[dns.message.Message] = []
+        failures: list[Failed] = []
+
+        async def ask() -> None:
             try:
-                with trio.move_on_after(try_s):
-                    return await _ask(self._name, RdataType[self._kind], server)
+                answers.append(await query(self._name, RdataType[self._kind], server))
             except OSError as error:
-                raise blame(error) from error
+                failures.append(blame(error))
             except (EOFError, dns.exception.DNSException) as error:
-                raise Failed(Status.DOWN, "bad_answer", f"The answer is not valid DNS: {error}") from error
-            try_s = min(2 * try_s, LONGEST_TRY_S)
+                failures.append(Failed(Status.DOWN, "bad_answer", f"The answer is not valid DNS: {error}"))
+            nursery.cancel_scope.cancel()
+
+        left_s = trio.current_effective_deadline() - trio.current_time()
+        try_s = max(0.0, min(FIRST_TRY_S, FIRST_TRY_OF_THE_BUDGET * left_s))
+        async with trio.open_nursery() as nursery:
+            while not answers and not failures:
+                nursery.start_soon(ask)
+                await trio.sleep(try_s)
+                try_s = min(2 * try_s, LONGEST_TRY_S)
+        if answers:
+            return answers[0]
+        raise failures.pop()
 
     def _judge(self, answer: dns.message.Message) -> str:
         """What to say of a good answer; raises Failed for any other."""
         match answer.rcode():
             case dns.rcode.NOERROR:
-                records = self._records_in(answer)
+                records = list(end_of_aliases(answer, self._name).answer or ())
             case dns.rcode.NXDOMAIN:
                 raise Failed(Status.DOWN, "name_not_found", f"The name {self._shown} does not exist")
             case code:
@@ -178,25 +180,9 @@ class DnsProbe(Probe):
             raise Failed(Status.DOWN, "unexpected_records", message)
         return f"{self._kind} records: {found}"
 
-    def _records_in(self, answer: dns.message.Message) -> list[Rdata]:
-        try:
-            assert isinstance(answer, dns.message.QueryMessage), "the answer to a query"
-            return list(answer.resolve_chaining().answer or ())
-        except dns.exception.DNSException as error:
-            raise Failed(Status.DOWN, "name_loop", f"The aliases of {self._shown} lead nowhere: {error}") from error
-
     @property
     def _shown(self) -> str:
         return self._name.to_text(omit_final_dot=True)
-
-
-async def _ask(name: dns.name.Name, kind: RdataType, server: Nameserver) -> dns.message.Message:
-    """One question, by TCP when the answer does not fit a datagram; datagrams that are no answer to it are passed over."""
-    question = dns.message.make_query(name, kind)
-    answer, _ = await dns.asyncquery.udp_with_fallback(
-        question, server.address, port=server.port, ignore_unexpected=True, ignore_errors=True
-    )
-    return answer
 
 
 def _listed(records: Sequence[Rdata]) -> str:

@@ -1,6 +1,7 @@
 """Monitors of HTTP and HTTPS: what may be asked for. `http_probe.py` does it.
 
-The other `http_` files hold an idea each: what a field may hold, the request and its redirects, the exchange, what the body says.
+The other `http_` files hold an idea each: what a field may hold, the request and its redirects, the exchange, what the body says;
+`http2.py` the exchange in HTTP/2.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from msgspec import Meta, field
 
+from peekaping.engine.clock import DAY_MS
 from peekaping.engine.fields import Errors, Rule, between, text_up_to
-from peekaping.engine.monitor import DAY_MS, Monitor
+from peekaping.engine.monitor import Monitor
 from peekaping.engine.net.tls import DEFAULT_TLS, Tls
 from peekaping.engine.probes import http_json, http_rules
-from peekaping.engine.probes.shared import Flag, IpVersion, Pem, WholeNumber
+from peekaping.engine.probes.shared import Flag, IpVersion, Pem, WholeNumber, ca_rule, tls_problem
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 AuthMethod = Literal["none", "basic", "bearer", "mtls"]
@@ -82,7 +84,7 @@ class HttpMonitor(Monitor, frozen=True, kw_only=True, gc=False, rename="camel", 
         "basic_auth_user": http_rules.user_rule,
         "basic_auth_pass": http_rules.password_rule,
         "bearer_token": http_rules.bearer_rule,
-        "tls_ca": http_rules.ca_rule,
+        "tls_ca": ca_rule,
     }
     secrets: ClassVar[frozenset[str]] = frozenset({"basicAuthPass", "bearerToken", "tlsKey"})
 
@@ -107,9 +109,10 @@ class HttpMonitor(Monitor, frozen=True, kw_only=True, gc=False, rename="camel", 
         if self.keyword is None and self.invert_keyword:
             errors["keyword"] = ["Keyword is required with invertKeyword"]
         if self.json_query is None:
-            for name, value in (("jsonCondition", self.json_condition), ("expectedValue", self.expected_value)):
-                if value is not None:
-                    errors[name] = ["Must not be set without jsonQuery"]
+            if self.json_condition is not None:
+                errors["jsonCondition"] = ["JSON condition must not be set without jsonQuery"]
+            if self.expected_value is not None:
+                errors["expectedValue"] = ["Expected value must not be set without jsonQuery"]
         elif self.max_body_bytes > LARGEST_JSON:
             errors["maxBodyBytes"] = [f"Max body bytes must be at most {LARGEST_JSON} with jsonQuery"]
         elif self.expected_value is None:
@@ -117,28 +120,29 @@ class HttpMonitor(Monitor, frozen=True, kw_only=True, gc=False, rename="camel", 
         elif self.json_condition in ("<", "<=", ">", ">=") and http_json.number_in(self.expected_value) is None:
             errors["expectedValue"] = [f"Expected value must be a number to compare by {self.json_condition}"]
         if self.method == "HEAD":
-            for name, value in (("keyword", self.keyword), ("jsonQuery", self.json_query)):
-                if value is not None:
-                    errors[name] = ["The answer to a HEAD request has no body"]
+            if self.keyword is not None:
+                errors["keyword"] = ["Keyword needs a body; the answer to a HEAD request has none"]
+            if self.json_query is not None:
+                errors["jsonQuery"] = ["JSON query needs a body; the answer to a HEAD request has none"]
         return errors
 
     def _authentication_errors(self) -> Errors:
-        needed: dict[str, dict[str, str | None]] = {
-            "none": {},
-            "basic": {"basicAuthUser": self.basic_auth_user},
-            "bearer": {"bearerToken": self.bearer_token},
-            "mtls": {"tlsCert": self.tls_cert, "tlsKey": self.tls_key},
+        needed: dict[str, list[tuple[str, str, str | None]]] = {
+            "none": [],
+            "basic": [("basicAuthUser", "Basic auth user", self.basic_auth_user)],
+            "bearer": [("bearerToken", "Bearer token", self.bearer_token)],
+            "mtls": [("tlsCert", "TLS cert", self.tls_cert), ("tlsKey", "TLS key", self.tls_key)],
         }
         errors: Errors = {
-            name: [f"Is required with authMethod {self.auth_method}"]
-            for name, value in needed[self.auth_method].items()
+            name: [f"{label} is required with authMethod {self.auth_method}"]
+            for name, label, value in needed[self.auth_method]
             if not value
         }
         if self.auth_method in ("basic", "bearer") and any(name.lower() == "authorization" for name in self.headers):
             errors["headers"] = [f"Headers must not set Authorization with authMethod {self.auth_method}"]
         if self.auth_method == "mtls" and not errors:
             pair = Tls(verify=not self.ignore_tls_errors, certificate=self.tls_cert, key=self.tls_key)
-            problem = http_rules.tls_problem(pair)
+            problem = tls_problem(pair)
             if problem is not None:
-                errors["tlsCert"] = [f"Tls cert and key {problem}"]
+                errors["tlsCert"] = [f"TLS cert and key {problem}"]
         return errors

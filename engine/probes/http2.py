@@ -130,8 +130,9 @@ class _Conversation:
         return not self._unsent
 
     def is_over(self) -> bool:
-        """Whether the answer is whole, or more of it than is read."""
-        return self._answer.is_whole or self._answer.body_size > self._max_body
+        """Whether the answer is whole, or as much of it as is read."""
+        answer = self._answer
+        return answer.is_whole or answer.leads_to is not None or answer.body_size > self._max_body
 
     def say(self) -> bytes:
         """What is to be sent now: of the request's body as much as the target takes."""

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 answer as it is parsed.
+"""One answer as it is parsed: from HTTP/1.1 here, from HTTP/2's frames by `http2.py`.
 
 What counts as an answer is RFC 9112's business and llhttp's (through httptools); what is decided here is when an answer is whole:
 by its length, by its last chunk, or, when it has neither, by the connection's end. Cut short, it is a failure.
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import httptools
 
 from peekaping.engine.net.failure import Failed
+from peekaping.engine.probes.http_request import REDIRECTS
 from peekaping.engine.records import Status
 
 
@@ -24,30 +25,35 @@ class Wanted(NamedTuple):
     body: bool = False
     certificate: bool = False
     ip_version: int | None = None
+    follows: bool = False
+    """Whether a redirect leads on to another answer."""
 
 
 class Answer:
-    """An answer as it is parsed. httptools calls the `on_` methods."""
+    """An answer as it is parsed. httptools calls the `on_` methods, of which `http2.py` uses some."""
 
     __slots__ = (
-        "_bodiless", "_framed", "_most_body", "_names", "_parser", "body", "body_size", "certificate", "headers", "is_reusable",
-        "is_whole", "location", "status_code",
+        "_bodiless", "_follows", "_framed", "_most_body", "_names", "_parser", "body", "body_size", "certificate", "headers",
+        "is_reusable", "is_whole", "location", "status_code",
     )  # fmt: skip
 
     def __init__(self, method: str, wanted: Wanted) -> None:
         # The two hold each other, a cycle that `release` breaks: thousands a second are not left to the collector.
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         # What browsers and curl read is no outage: header lines folded over two and lines that end without CR (RFC 9112, 5.2
-        # and 2.2), a length beside chunks (6.3), spaces after a chunk's size. Dangerous it is to proxies, which pass it on.
+        # and 2.2), a length beside chunks (6.3), spaces after a chunk's size, an answer behind a 100 that says it closes the
+        # connection. Dangerous it is to proxies, which pass it on.
         self._parser.set_dangerous_leniencies(
             lenient_headers=True,
             lenient_optional_cr_before_lf=True,
             lenient_chunked_length=True,
+            lenient_keep_alive=True,
             lenient_transfer_encoding=True,
             lenient_spaces_after_chunk_size=True,
         )
         self._names = wanted.headers
         self._most_body = wanted.max_body if wanted.body else 0
+        self._follows = wanted.follows
         self._bodiless = method == "HEAD"
         self._framed = False
         self.status_code = 0
@@ -63,6 +69,11 @@ class Answer:
         self.is_reusable = False
         """Whether another request may follow on the same connection."""
 
+    @property
+    def leads_to(self) -> str | None:
+        """Where a redirect leads that is followed. Nobody needs its body, and browsers do not wait for it either."""
+        return self.location if self._follows and self.status_code in REDIRECTS else None
+
     def feed(self, data: bytes) -> None:
         """Parse what arrived."""
         assert self._parser is not None, "fed after release"
@@ -70,8 +81,10 @@ class Answer:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self.is_whole, self.is_reusable = True, False  # 101: what follows is no HTTP
+        except httptools.HttpParserCallbackError as error:  # a method below failed: no memory, or a bug of ours
+            raise error.__context__ or error from None
         except httptools.HttpParserError as error:
-            if not self.is_whole:  # what comes after a whole answer is nobody's business
+            if not (self.is_whole or self.leads_to):  # what comes after is nobody's business
                 raise Failed(Status.DOWN, "bad_answer", f"The answer is not valid HTTP: {error}") from error
 
     def end(self) -> None:
@@ -103,12 +116,11 @@ class Answer:
             return  # a trailer
         lowered = name.lower()
         if lowered == b"location":
-            self.location = _text(value)
+            self.location = _text(value.strip(b" \t")) or None  # to browsers an empty one is none
         elif lowered == b"content-length":
             self._framed = True
-        elif (
-            lowered == b"transfer-encoding"
-        ):  # any other coding than chunked, last, lasts to the connection's end (RFC 9112, 6.3)
+        elif lowered == b"transfer-encoding":
+            # Any other coding than chunked, last, lasts to the connection's end (RFC 9112, 6.3).
             self._framed = value.rpartition(b",")[2].strip().lower() == b"chunked"
         if self._names and lowered in self._names:
             text = value.decode("latin-1").strip()

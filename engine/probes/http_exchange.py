@@ -1,4 +1,5 @@
-"""One HTTP/1.1 request and its answer, read to the end; over a new connection, or over one that was kept."""
+"""One request and its answer, read to the end: over a new connection, where TLS may agree on HTTP/2 (`http2.py`), or in HTTP/1.1
+over one that was kept."""
 
 from __future__ import annotations
 
@@ -80,17 +81,24 @@ async def _converse(
 ) -> Answer:
     answer = Answer(request.method, wanted)
     is_kept = False
+    unsent: Failed | None = None
     try:
         trace.enter(SEND)
-        await stream.send(request.data)
-        trace.enter(WAIT)
+        try:
+            await stream.send(request.data)
+            trace.enter(WAIT)
+        except Failed as failure:
+            unsent = failure
+        if unsent is None:
+            data = await stream.receive()
+        elif not (data := await _left_behind(stream)):
+            raise unsent
         received = 0
-        data = await stream.receive()
         if data:
             trace.enter(RECEIVE)
         while data:
             answer.feed(data)
-            if answer.is_whole or answer.body_size > wanted.max_body:
+            if answer.is_whole or answer.leads_to is not None or answer.body_size > wanted.max_body:
                 break
             received += len(data)
             # A chunk of one byte has five of framing; beyond that it is no body that somebody wants to send.
@@ -106,6 +114,18 @@ async def _converse(
             kept.put(stream)
         return answer
     finally:
+        unsent = None  # or the exception holds this frame, which holds the exception
         answer.release()
         if not is_kept:
             stream.close()
+
+
+async def _left_behind(stream: Stream) -> bytes:
+    """What the target said before it broke off; empty when it said nothing.
+
+    Whoever refuses a large body may answer and close without reading it, and the answer counts.
+    """
+    try:
+        return await stream.receive()
+    except Failed:
+        return b""

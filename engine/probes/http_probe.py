@@ -1,13 +1,12 @@
 """One check of an HTTP monitor: the request, its redirects, and what is made of the last answer.
 
-A fresh connection for each check, as a user of the site makes it, unless `keepAlive` says otherwise. HTTP/1.1 by httptools
-over our own connections; the numbers behind that choice are in `net/connection.py`. A 200 whose body was cut short is an outage,
-so the body is read to its end, or to `maxBodyBytes`.
+A fresh connection for each check, as a user of the site makes it, unless `keepAlive` says otherwise. HTTP/1.1 by httptools,
+HTTP/2 by h2, over our own connections; the numbers behind that choice are in `net/connection.py`. A 200 whose body was cut short
+is an outage, so the body is read to its end, or to `maxBodyBytes`.
 """
 
 from __future__ import annotations
 
-import time
 from base64 import b64encode
 from functools import lru_cache, partial
 
@@ -15,6 +14,7 @@ import trio
 from trio.lowlevel import RunVar
 
 from peekaping.engine.certificate import Certificate, CertificateReader
+from peekaping.engine.clock import utc_ms
 from peekaping.engine.net.failure import Failed
 from peekaping.engine.net.network import Network
 from peekaping.engine.net.trace import JUDGE, Trace
@@ -23,12 +23,13 @@ from peekaping.engine.probes.http import HttpMonitor
 from peekaping.engine.probes.http_answer import Answer, Wanted
 from peekaping.engine.probes.http_exchange import exchange
 from peekaping.engine.probes.http_kept import KeptConnection
-from peekaping.engine.probes.http_request import REDIRECTS, Request, follow
+from peekaping.engine.probes.http_request import Request, follow
 from peekaping.engine.probes.probe import Probe
+from peekaping.engine.probes.shared import failed
 from peekaping.engine.records import Outcome, Status, plain_message
 from peekaping.engine.secrets import secret_headers
+from peekaping.engine.user_agent import USER_AGENT
 
-USER_AGENT = "Peekaping/1.0"
 PLAIN_HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*"}
 EXPIRES_SOON_DAYS = 14
 """Certificates are renewed 30 days before their end (Let's Encrypt's advice): half of that has gone wrong for two weeks."""
@@ -40,11 +41,12 @@ MOST_JUDGES = 2
 _judges: RunVar[trio.CapacityLimiter] = RunVar("judges")
 
 
-@lru_cache(
-    maxsize=1000
-)  # one object for equal lists: a set of a hundred codes is 8 kB, and nearly all monitors expect the same
+@lru_cache(maxsize=1000)
 def expand(codes: tuple[int | str, ...]) -> frozenset[int]:
-    """The status codes that a list of codes and ranges names."""
+    """The status codes that a list of codes and ranges names.
+
+    One object for equal lists: a set of a hundred codes is 8 kB, and nearly all monitors expect the same.
+    """
     expanded: set[int] = set()
     for code in codes:
         if isinstance(code, int):
@@ -78,6 +80,7 @@ class HttpProbe(Probe):
             self._assertion is not None,
             monitor.check_cert_expiry,
             monitor.ip_version,
+            monitor.max_redirects > 0,
         )
         self._certificates = CertificateReader() if monitor.check_cert_expiry else None
         self._request = _request_of(monitor)
@@ -89,8 +92,7 @@ class HttpProbe(Probe):
         try:
             answer = await self._final_answer(trace, shown)
         except Failed as failure:
-            response_ms, phases = trace.finish()
-            return Outcome(failure.status, failure.message, failure.reason, phases=phases)
+            return failed(failure, trace)
         response_ms, phases = trace.finish()
         certificate, note = None, ""
         if self._certificates is not None and shown:
@@ -118,9 +120,9 @@ class HttpProbe(Probe):
             answer = await exchange(request, self._network, trace, self._wanted, kept)
             if answer.certificate is not None:
                 shown.append(answer.certificate)
-            if answer.status_code not in REDIRECTS or answer.location is None or not self._max_redirects:
+            if (location := answer.leads_to) is None:
                 return answer
-            request, kept = follow(request, answer.status_code, answer.location), None
+            request, kept = follow(request, answer.status_code, location), None
         raise Failed(Status.DOWN, "too_many_redirects", f"More than {self._max_redirects} redirects")
 
     def _problem_in_header(self, answer: Answer) -> http_body.Problem | None:
@@ -206,7 +208,7 @@ def _read(reader: CertificateReader, shown: list[bytes]) -> tuple[Certificate | 
         certificate = reader.first_to_end(shown)
     except ValueError as error:  # TLS was content with it, we need not be stricter
         return None, f"; the certificate cannot be read: {error}"
-    days = certificate.days_left(time.time_ns() // 1_000_000)
+    days = certificate.days_left(utc_ms())
     if days < 0:
         return certificate, "; certificate has expired"  # nobody verified it
     soon = days < EXPIRES_SOON_DAYS

@@ -18,6 +18,7 @@ from peekaping.engine.monitor import Monitor
 from peekaping.engine.net.failure import Failed
 from peekaping.engine.net.icmp import LARGEST_PAYLOAD, Echo, Reply
 from peekaping.engine.net.network import Network
+from peekaping.engine.net.resolver import Found
 from peekaping.engine.net.trace import WAIT, Trace
 from peekaping.engine.probes.probe import Probe
 from peekaping.engine.probes.shared import Host, IpVersion, WholeNumber, ascii_host, failed, host_rule, up
@@ -71,8 +72,8 @@ def average(round_trips_s: Sequence[float]) -> float:
 class Echoes(Protocol):
     """See `icmp.Echo`."""
 
-    async def send(self, sequence: int, payload: bytes) -> None:
-        """Send one request."""
+    async def send(self, sequence: int, payload: bytes) -> float:
+        """Send one request; when that was, on trio's clock."""
 
     async def receive(self) -> Reply:
         """The next reply."""
@@ -96,57 +97,62 @@ class PingProbe(Probe):
         """Check once; the response time is the average round trip. Cancelled or not, no socket is left behind."""
         monitor = self._monitor
         try:
-            addresses = await self._network.addresses(self._host, ip_version=monitor.ip_version)
+            found = await self._network.find(self._host, ip_version=monitor.ip_version)
             trace.enter(WAIT)
-            address, round_trips_s = await self._first_that_replies(addresses)
-            outcome = up(judge(round_trips_s, monitor.packet_count, address, monitor.max_loss), trace)
+            address, round_trips_s, sent = await self._first_that_replies(found)
+            outcome = up(judge(round_trips_s, sent, address, monitor.max_loss), trace)
         except Failed as failure:
             return failed(failure, trace)
         return structs.replace(outcome, response_ms=round(1000 * average(round_trips_s)))
 
-    async def _first_that_replies(self, addresses: Sequence[str]) -> tuple[str, list[float]]:
+    async def _first_that_replies(self, found: Found) -> tuple[str, list[float], int]:
         """Try one address after the other: a name with a dead IPv6 address and a living IPv4 one is not down.
 
         Raises:
           Failed: when none replied; what is the target's fault says more than what is ours.
         """
         failures: list[Failed] = []
-        for place, address in enumerate(addresses):
+        untried, late = list(found.addresses), found.late
+        while untried:
+            address = untried.pop(0)
             left_s = max(0.0, trio.current_effective_deadline() - trio.current_time())
-            patience_s = min(PATIENCE_S, 0.9 * left_s / (len(addresses) - place))
+            patience_s = min(PATIENCE_S, 0.9 * left_s / (1 + len(untried) + (late is not None)))
             try:
                 self._network.check_egress(address)
-                return address, await self._round_trips(address, patience_s)
+                return address, *await self._round_trips(address, patience_s)
             except Failed as failure:
                 failures.append(failure)
+            if not untried and late is not None:
+                untried, late = list(await late()), None
         raise next((failure for failure in failures if failure.status is Status.DOWN), failures[0])
 
-    async def _round_trips(self, address: str, patience_s: float) -> list[float]:
-        """The times of the packets that came back, in seconds.
+    async def _round_trips(self, address: str, patience_s: float) -> tuple[list[float], int]:
+        """The times of the packets that came back, in seconds, and how many packets were sent.
 
         Raises:
-          Failed: when none did within `patience_s`.
+          Failed: when none came back within `patience_s`.
         """
         count, size = self._monitor.packet_count, self._monitor.packet_size
         payload = (os.urandom(TOKEN) * (size // TOKEN + 1))[:size]
         spacing_s = min(SPACING_S, patience_s / (2 * count))
         round_trips_s: list[float] = []
-        sent_at: dict[int, float] = {}
-        failure = Failed(Status.DOWN, "no_reply", f"No reply from {address} to {count} packets")
+        sent, sent_at = 0, dict[int, float]()
+        failure: Failed | None = None
         echo = self._open(address)
         try:
             for sequence in range(count):
                 is_last = sequence == count - 1
-                sent_at[sequence] = began = trio.current_time()
+                try:  # before the waiting begins, or a busy event loop would use up the time and send nothing
+                    sent_at[sequence] = await echo.send(sequence, payload)
+                    sent += 1
+                except Failed as error:
+                    failure = error
+                began = trio.current_time()
                 with trio.move_on_after(patience_s - (count - 1) * spacing_s if is_last else spacing_s) as wait:
-                    unsent = True
                     while sent_at:
                         if is_last and round_trips_s:
                             wait.deadline = min(wait.deadline, began + max(LINGER_S, 2 * max(round_trips_s)))
                         try:
-                            if unsent:
-                                unsent = False
-                                await echo.send(sequence, payload)
                             reply = await echo.receive()
                         except Failed as error:  # of one packet, nobody says which
                             failure = error
@@ -160,5 +166,5 @@ class PingProbe(Probe):
         finally:
             echo.close()
         if not round_trips_s:
-            raise failure
-        return round_trips_s
+            raise failure or Failed(Status.DOWN, "no_reply", f"No reply from {address} to {sent} packets")
+        return round_trips_s, sent

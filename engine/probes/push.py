@@ -1,4 +1,4 @@
-"""Monitors that are told: the target says that it lives, silence is the failure. See `actor.listen`."""
+"""Monitors that are told: the target says that it lives, silence is the failure. See `Runtime._listen`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar, NamedTuple
 import trio
 from msgspec import Meta
 
+from peekaping.engine.clock import DAY_MS
 from peekaping.engine.fields import Rule, between
-from peekaping.engine.monitor import DAY_MS, Monitor
+from peekaping.engine.monitor import Monitor
 from peekaping.engine.records import Status
 
 LONGEST_GRACE_MS = 10_000

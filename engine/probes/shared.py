@@ -1,16 +1,18 @@
-"""What several kinds of monitors share: a host and a port, an address family, and how the end of a check becomes an outcome."""
+"""What several kinds of monitors share: hosts, ports, address families, authorities, and how a check's end becomes an outcome."""
 
 from __future__ import annotations
 
 import re
+import ssl
 from typing import Annotated, Literal
 
 import httpx
 from msgspec import Meta
 
 from peekaping.engine.fields import Rule, between
+from peekaping.engine.net.address import is_address
 from peekaping.engine.net.failure import Failed
-from peekaping.engine.net.resolver import is_address
+from peekaping.engine.net.tls import Tls, new_context
 from peekaping.engine.net.trace import Trace
 from peekaping.engine.records import Outcome, Status
 
@@ -52,6 +54,21 @@ def host_rule(text: str) -> str | None:
 
 
 port_rule: Rule = between(1, 65535)
+
+
+def ca_rule(pem: str) -> str | None:
+    """A rule for authorities to trust."""
+    return tls_problem(Tls(ca=pem)) if pem.strip() else "is required"
+
+
+def tls_problem(options: Tls) -> str | None:
+    """Why these texts are of no use; None when they are."""
+    try:
+        new_context(options)
+    except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: a text that is not ASCII
+        reason = error.reason if isinstance(error, ssl.SSLError) and error.reason else error
+        return f"cannot be used: {reason}"
+    return None
 
 
 def up(message: str, trace: Trace) -> Outcome:

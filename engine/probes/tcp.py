@@ -16,7 +16,6 @@ from peekaping.engine.net.failure import Failed
 from peekaping.engine.net.network import Network, Stream
 from peekaping.engine.net.tls import Tls
 from peekaping.engine.net.trace import RECEIVE, SEND, WAIT, Trace
-from peekaping.engine.probes.http_rules import ca_rule
 from peekaping.engine.probes.probe import Probe
 from peekaping.engine.probes.shared import (
     Flag,
@@ -25,6 +24,7 @@ from peekaping.engine.probes.shared import (
     Pem,
     WholeNumber,
     ascii_host,
+    ca_rule,
     failed,
     host_rule,
     port_rule,
@@ -94,7 +94,6 @@ class TcpMonitor(Monitor, frozen=True, kw_only=True, gc=False, rename="camel", t
         "send": _text_rule,
         "expect": _text_rule,
     }
-    labels: ClassVar[dict[str, str]] = {"tls_ca": "TLS CA"}
 
 
 class TcpProbe(Probe):

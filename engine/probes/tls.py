@@ -5,7 +5,6 @@ Nothing is said over the connection, so any service that begins with TLS will do
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar
@@ -14,13 +13,13 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from peekaping.engine.certificate import Certificate, CertificateReader
+from peekaping.engine.clock import utc_ms
 from peekaping.engine.fields import Errors, Rule, between
 from peekaping.engine.monitor import Monitor
 from peekaping.engine.net.failure import Failed
 from peekaping.engine.net.network import Network
 from peekaping.engine.net.tls import Tls
 from peekaping.engine.net.trace import Trace
-from peekaping.engine.probes.http_rules import ca_rule
 from peekaping.engine.probes.probe import Probe
 from peekaping.engine.probes.shared import (
     Flag,
@@ -29,6 +28,7 @@ from peekaping.engine.probes.shared import (
     Pem,
     WholeNumber,
     ascii_host,
+    ca_rule,
     failed,
     host_rule,
     port_rule,
@@ -59,7 +59,6 @@ class TlsMonitor(Monitor, frozen=True, kw_only=True, gc=False, rename="camel", t
         "warn_days": between(0, LONGEST_DAYS, " days"),
         "down_days": between(0, LONGEST_DAYS, " days"),
     }
-    labels: ClassVar[dict[str, str]] = {"tls_ca": "TLS CA"}
 
     def check_together(self) -> Errors:
         """A warning that could never come is refused: somebody relies on it."""
@@ -88,16 +87,12 @@ def judge(certificate: Certificate, now_ms: int, warn_days: int, down_days: int)
     return f"Warning: {expires}: {whose}" if days < warn_days else f"{whose}, {expires.removeprefix('certificate ')}"
 
 
-def _utc_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class TlsProbe(Probe):
     """A prepared check of one monitor."""
 
     __slots__ = ("_certificates", "_host", "_monitor", "_network", "_tls", "_utc_ms")
 
-    def __init__(self, monitor: TlsMonitor, network: Network, utc_ms: Callable[[], int] = _utc_ms) -> None:
+    def __init__(self, monitor: TlsMonitor, network: Network, utc_ms: Callable[[], int] = utc_ms) -> None:
         self._host = ascii_host(monitor.host)
         self._tls = Tls(verify=not monitor.ignore_tls_errors, ca=monitor.tls_ca)
         self._monitor = monitor

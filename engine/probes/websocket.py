@@ -31,11 +31,11 @@ from peekaping.engine.net.failure import Failed
 from peekaping.engine.net.network import Network, Stream
 from peekaping.engine.net.tls import Tls
 from peekaping.engine.net.trace import RECEIVE, SEND, WAIT, Trace
-from peekaping.engine.probes.http_probe import USER_AGENT
-from peekaping.engine.probes.http_rules import ca_rule, headers_rule
+from peekaping.engine.probes.http_rules import headers_rule
 from peekaping.engine.probes.probe import Probe
-from peekaping.engine.probes.shared import Flag, IpVersion, Pem, ascii_host, failed, up
+from peekaping.engine.probes.shared import Flag, IpVersion, Pem, ascii_host, ca_rule, failed, up
 from peekaping.engine.records import Outcome, Status, plain_message
+from peekaping.engine.user_agent import USER_AGENT
 
 LONGEST_TEXT = 65536
 LARGEST_MESSAGE = 1024 * 1024
@@ -94,7 +94,6 @@ class WebsocketMonitor(Monitor, frozen=True, kw_only=True, gc=False, rename="cam
         "expect": text_up_to(LONGEST_TEXT),
         "tls_ca": ca_rule,
     }
-    labels: ClassVar[dict[str, str]] = {**Monitor.labels, "tls_ca": "TLS CA"}
 
 
 class WebsocketProbe(Probe):
@@ -164,6 +163,8 @@ class _Websocket:
     async def accepted(self) -> None:
         """Wait for the handshake's answer; raises Failed when it is any other than yes."""
         event = await self._next()
+        while isinstance(event, RejectConnection) and event.status_code < 200:  # 100 or 103, which reject nothing
+            event = await self._next()
         if isinstance(event, RejectConnection):
             message = (
                 f"The target answered {event.status_code} {plain_message(event.status_code)} in place of a WebSocket"
@@ -220,7 +221,7 @@ class _Websocket:
     async def _read(self) -> None:
         data = await self._stream.receive()
         if not data:
-            if self._protocol.state is ConnectionState.CONNECTING:
+            if self._protocol.connection is None:
                 raise Failed(Status.DOWN, "empty_answer", "The target closed the connection without an answer")
             raise Failed(Status.DOWN, "connection_cut", "The target ended the connection without closing the WebSocket")
         try:

@@ -9,12 +9,11 @@ from peekaping.api.limits import (
     FAILURES_PER_ACCOUNT,
     FAILURES_PER_ADDRESS,
     FAILURES_WHERE_KNOWN,
-    HOUR_MS,
-    MINUTE_MS,
     Counter,
     LoginLimits,
     RateLimits,
 )
+from peekaping.engine.clock import HOUR_MS, MINUTE_MS
 
 
 def test_a_key_gets_its_limit_and_no_more_until_the_window_ends() -> None:

@@ -11,9 +11,10 @@ import trio.testing
 from peekaping.api import passwords
 from peekaping.api.auth import DEFAULT_EMAIL, ensure_first_user
 from peekaping.api.errors import too_many
-from peekaping.api.limits import FAILURES_PER_ADDRESS, HOUR_MS
+from peekaping.api.limits import FAILURES_PER_ADDRESS
 from peekaping.api.passwords import MOST_WAITING
 from peekaping.api.settings import ApiSettings
+from peekaping.engine.clock import HOUR_MS
 from peekaping.engine.ports import StoreFailed
 from peekaping.store.accounts import Accounts
 from tests.api.support import EMAIL, HERE, PASSWORD, Api, assert_refused, database_in, running

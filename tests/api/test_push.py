@@ -91,7 +91,11 @@ async def test_a_push_that_says_down_and_no_more_is_not_told_as_ok(api: Api) -> 
     monitor = await api.push_monitor()
     assert (await api.call("POST", f"/push/{monitor['pushId']}?status=down")).status == 200
     heartbeat = await newest(api, monitor["id"])
-    assert (heartbeat["status"], heartbeat["message"], heartbeat["reason"]) == ("down", "A push said so", "reported")
+    assert (heartbeat["status"], heartbeat["message"], heartbeat["reason"]) == (
+        "down",
+        "Reported down by a push",
+        "reported",
+    )
 
 
 async def test_an_unknown_push_id_is_a_404(api: Api) -> None:

@@ -13,6 +13,7 @@ from peekaping.engine import kept
 from peekaping.engine.accounting import Bucket
 from peekaping.engine.reading import EngineStatistics
 from peekaping.engine.records import Outcome, Status, iso
+from peekaping.engine.supervisor import FOR_EVER
 from tests.api.support import Api, assert_refused
 
 
@@ -112,6 +113,25 @@ async def test_health_is_open_and_says_ok(api: Api, path: str) -> None:
     assert answer.json["status"] == "ok"
     assert answer.json["backlog"] == 0
     assert "X-RateLimit-Limit" not in answer.headers
+
+
+async def test_health_counts_actors_that_crashed(api: Api) -> None:
+    lives, came_back = 0, trio.Event()
+
+    async def actor() -> None:
+        nonlocal lives
+        lives += 1
+        if lives == 1:
+            raise RuntimeError("a bug")
+        came_back.set()
+        await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(api.engine._supervisor.keep, "reminder", actor, FOR_EVER)
+        await came_back.wait()
+        answer = await api.call("GET", "/health", prefix="")
+        nursery.cancel_scope.cancel()
+    assert (answer.json["status"], answer.json["restarts"]) == ("ok", 1)
 
 
 async def test_health_says_when_nothing_can_be_stored(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,15 +115,17 @@ async def test_a_plain_check_makes_these_system_calls_and_no_other(monkeypatch: 
             assert (await probe(Trace())).status is Status.UP
             seen[tuple(calls)] += 1
         nursery.cancel_scope.cancel()
-    # The usual check: on a busy machine a connection may take a moment, and is waited for.
-    (usual, _), *_ = seen.most_common()
-    assert usual == ("socket", "connect_ex", "connect_ex", "send", "epoll.register", "recv", "close")
+    # Nearly all checks: on a busy machine a connection may take a moment, and is waited for.
+    ((usual, count),) = seen.most_common(1)
+    # The name is asked for because the target's port is one that this host may have given to the probe itself.
+    assert usual == ("socket", "connect_ex", "connect_ex", "getsockname", "send", "epoll.register", "recv", "close")
+    assert count >= 15
 
 
-def test_a_heartbeat_of_a_healthy_monitor_takes_22_bytes_on_disk(tmp_path: Path) -> None:
+def test_a_heartbeat_of_a_healthy_monitor_takes_21_to_22_bytes_on_disk(tmp_path: Path) -> None:
     monitors, batches = 50, 20
     path = make_database(tmp_path / "peekaping.db", http_monitors(monitors, "http://127.0.0.1:9/", 60_000))
     before = compact(path)
     trio.run(ingest, path, monitors, batches)
     # Monitor, time, response and code, and what the table's pages need.
-    assert (compact(path) - before) / (batches * BATCH) < 22
+    assert 21 < (compact(path) - before) / (batches * BATCH) < 22

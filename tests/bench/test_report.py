@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree
@@ -147,7 +148,7 @@ def test_what_nobody_should_keep_is_refused_before_anything_is_measured(
     arguments: list[str], version: str, load: float, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(report, "describe", lambda: version)
-    monkeypatch.setattr(command.os, "getloadavg", lambda: (load, load, load))
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load))
     monkeypatch.setattr(command, "_measure", lambda *_: pytest.fail("it measures"))
     result = CliRunner().invoke(command.main, arguments)
     assert result.exit_code == 2

@@ -12,10 +12,11 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 from tests.end_to_end.support import Process, Server, login, python_http_server
 
+# No sandbox: root has none in a container.
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
-)  # no sandbox: root has none in a container
+)
 WIDE, PHONE = 1280, 390
 
 LIST_MONITORS = """

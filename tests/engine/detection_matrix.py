@@ -1,4 +1,4 @@
-"""What is detected, as a table: what goes wrong, and the verdict with its reason code.
+"""What is detected, as a table: what goes wrong, the verdict with its reason code, and how soon it comes.
 
 Each row is a target or resolver on loopback that misbehaves in exactly that way, or a fault of this host. The table is tested row
 by row (`test_detection_matrix.py`) and printed for the documentation:
@@ -14,10 +14,10 @@ import ssl
 from functools import partial
 from typing import Any, NamedTuple
 
-import dns.message
 import dns.rcode
 import trio
 import trustme
+from dns.rdatatype import RdataType
 
 from peekaping.engine.engine import Engine
 from peekaping.engine.reading import EngineStatistics
@@ -28,6 +28,7 @@ from .nameserver import zone
 from .scripted import collect
 from .sites import (
     ADDRESS,
+    BOTH_FAMILIES,
     OK,
     Target,
     amid,
@@ -40,6 +41,7 @@ from .sites import (
     good,
     http,
     https,
+    losing,
     moved,
     named,
     nobody,
@@ -65,20 +67,11 @@ from .targets import (
     without_alternative_name,
 )
 
-
-def refusing(question: dns.message.Message) -> dns.message.Message:
-    """A nameserver without an uplink, or one that may not answer this host."""
-    response = dns.message.make_response(question)
-    response.set_rcode(dns.rcode.SERVFAIL)
-    return response
-
-
 UP, DOWN, UNKNOWN = Status.UP, Status.DOWN, Status.UNKNOWN
-TIMEOUT_MS = 600
-"""The budget of each check: long enough for a busy machine, short enough to wait for."""
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 HTTP_2 = {"httpVersion": "2"}
+TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
 GOAWAY = frame(7, 0, 0, (1).to_bytes(4) + bytes(4))
 JSON = {"jsonQuery": "$.a", "expectedValue": "ok"}
 INTRODUCTION = """# What is detected
@@ -86,7 +79,24 @@ INTRODUCTION = """# What is detected
 Each line is tested against a target, a nameserver or a host that misbehaves in exactly this way
 (`tests/engine/detection_matrix.py`, from which this page is printed). A fault of this host is `unknown`, never `down`: it changes
 no uptime and sends no alert. The verdict always comes within the monitor's `timeout`, one budget for names, connecting, TLS, all
-redirects and the whole body."""
+redirects and the whole body; where the fault shows by itself, it comes at once."""
+
+
+class When(NamedTuple):
+    """How soon a verdict comes. Bounds are wide, for a machine that does something else as well."""
+
+    words: str
+    timeout_ms: int
+    """The budget of the check: long where it is not to be used up, short where it is waited for."""
+    least_s: float
+    most_s: float
+
+
+AT_ONCE = When("at once", 5000, 0.0, 2.5)
+WITHIN = When("within the timeout", 600, 0.0, 1.0)
+AT_TIMEOUT = When("at the timeout", 600, 0.6, 1.0)
+STARVED = When("at the timeout, noticed late", 600, 0.6, 2.0)
+"""The loop stands still for a second."""
 
 
 class Row(NamedTuple):
@@ -99,6 +109,7 @@ class Row(NamedTuple):
     fields: dict[str, Any] = {}  # noqa: RUF012 (never written to)
     says: str = ""
     """What the message holds."""
+    when: When = AT_ONCE
     virtual: bool = False
     """Whether it takes place in virtual time, on a scripted network."""
 
@@ -107,9 +118,37 @@ TABLE: dict[str, list[Row]] = {
     "Names": [
         Row("the name does not exist (NXDOMAIN)", named(zone()), DOWN, "name_not_found"),
         Row("the zone is broken (SERVFAIL)", named(zone(site=dns.rcode.SERVFAIL)), DOWN, "name_servfail"),
-        Row("no nameserver answers for this name, but they do for others", named(zone(site=None)), DOWN, "name_silent"),
-        Row("the first nameserver is dead, the second answers", named(silent, ADDRESS), UP),
+        Row(
+            "no nameserver answers for this name, but they do for others",
+            named(zone(site=None)),
+            DOWN,
+            "name_silent",
+            when=WITHIN,
+        ),
+        Row(
+            "the zone is broken, at a nameserver that refuses all zones but its own",
+            named(zone(site=dns.rcode.SERVFAIL, others=dns.rcode.REFUSED)),
+            DOWN,
+            "name_servfail",
+        ),
+        Row("the first nameserver is dead, the second answers", named(silent, ADDRESS), UP, when=WITHIN),
+        Row(
+            "a question to the first nameserver gets lost, and the second does not know the name",
+            named(losing(2, ADDRESS), zone()),
+            UP,
+        ),
         Row("the answer is slow, but comes", named(slow(ADDRESS, 0.05)), UP),
+        Row(
+            "its IPv6 address is dead, and the answer with its IPv4 address is slow",
+            named(slow(BOTH_FAMILIES, 0.2, RdataType.A)),
+            UP,
+        ),
+        Row(
+            "`ipVersion` 4, and the answer with its IPv4 address is slow",
+            named(slow(BOTH_FAMILIES, 0.2, RdataType.A)),
+            UP,
+            fields={"ipVersion": 4},
+        ),
         Row("aliases in a circle", named(zone(site=["CNAME b."], b=["CNAME site."])), DOWN, "name_loop"),
         Row("the name has no address", named(zone(site=["TXT x"])), DOWN, "no_address"),
         Row(
@@ -120,12 +159,24 @@ TABLE: dict[str, list[Row]] = {
         Row("nobody listens", nobody, DOWN, "connection_refused"),
         Row(
             "the host cannot be reached (a router says so)",
-            amid(partial(connecting_fails, errno.EHOSTUNREACH), nobody),
+            amid(partial(connecting_fails, errno.EHOSTUNREACH, on_the_way=True), nobody),
             DOWN,
             "host_unreachable",
         ),
-        Row("nothing answers the attempt to connect", unanswered, DOWN, "timeout", says="connecting"),
-        Row("accepted, then silent", at(silence), DOWN, "timeout", says="waiting for the answer"),
+        Row(
+            "its network cannot be reached (a router says so)",
+            amid(partial(connecting_fails, errno.ENETUNREACH, on_the_way=True), nobody),
+            DOWN,
+            "host_unreachable",
+        ),
+        Row(
+            "a firewall before the target rejects what comes (ICMPv6)",
+            amid(partial(connecting_fails, errno.EACCES, on_the_way=True), nobody),
+            DOWN,
+            "host_unreachable",
+        ),
+        Row("nothing answers the attempt to connect", unanswered, DOWN, "timeout", says="connecting", when=AT_TIMEOUT),
+        Row("accepted, then silent", at(silence), DOWN, "timeout", says="waiting for the answer", when=AT_TIMEOUT),
         Row("reset after connecting", at(reset_at_once), DOWN, "connection_reset"),
         Row("reset in mid-answer", http(HEAD + b"Content-Length: 9\r\n\r\nabc", Reset), DOWN, "connection_reset"),
         Row("one of two addresses is dead", by_name(http(OK)), UP),
@@ -152,7 +203,24 @@ TABLE: dict[str, list[Row]] = {
             DOWN,
             "tls_handshake",
         ),
-        Row("the handshake hangs", at(hang_in_handshake, scheme="https"), DOWN, "timeout", says="shaking hands"),
+        Row(
+            "TLS 1.2 and a suite without forward secrecy, as browsers take it",
+            https(good(key_type=trustme.KeyType.RSA), ciphers="AES128-SHA", maximum_version=ssl.TLSVersion.TLSv1_2),
+            UP,
+        ),
+        Row(
+            "TLS 1.2 and a suite with CBC, as browsers take it",
+            https(good(), ciphers="ECDHE-ECDSA-AES128-SHA", maximum_version=ssl.TLSVersion.TLSv1_2),
+            UP,
+        ),
+        Row(
+            "the handshake hangs",
+            at(hang_in_handshake, scheme="https"),
+            DOWN,
+            "timeout",
+            says="shaking hands",
+            when=AT_TIMEOUT,
+        ),
         Row("plain HTTP on the port", at(saying(OK), scheme="https"), DOWN, "tls_handshake"),
         Row("ended without close_notify after a whole answer", https(good(), OK, Leave), UP),
         Row("ended without close_notify before that", https(good(), HEAD + b"\r\nhalf", Leave), DOWN, "connection_cut"),
@@ -170,19 +238,33 @@ TABLE: dict[str, list[Row]] = {
         Row("503", http(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"), DOWN, "status_code"),
         Row("a status line of garbage", http(b"\x00\x01garbage\r\n\r\n"), DOWN, "bad_answer"),
         Row("a header without end", http(HEAD, for_ever=(b"X: " + b"y" * 8000 + b"\r\n",)), DOWN, "header_too_large"),
-        Row("the first byte never comes", http(float("inf")), DOWN, "timeout", says="waiting for the answer"),
+        Row(
+            "the first byte never comes",
+            http(float("inf")),
+            DOWN,
+            "timeout",
+            says="waiting for the answer",
+            when=AT_TIMEOUT,
+        ),
         Row(
             "a byte now and then, for ever",
             http(HEAD + b"\r\n", for_ever=(b"x", 0.1)),
             DOWN,
             "timeout",
             says="receiving",
+            when=AT_TIMEOUT,
         ),
         Row("a body shorter than Content-Length", http(HEAD + b"Content-Length: 9\r\n\r\nabc"), DOWN, "body_cut_short"),
         Row("chunks cut off", http(CHUNKED + b"5\r\nabc"), DOWN, "body_cut_short"),
         Row("the last chunk missing", http(CHUNKED + b"3\r\nabc\r\n"), DOWN, "body_cut_short"),
         Row("a broken chunk", http(CHUNKED + b"zz\r\nabc\r\n"), DOWN, "bad_answer"),
         Row("chunk extensions and trailers", http(CHUNKED + b"3;x=y\r\nabc\r\n0\r\nT: 1\r\n\r\n"), UP),
+        Row(
+            "blanks within chunk extensions (RFC 9112 allows them, the parser does not)",
+            http(CHUNKED + b"3; x=y\r\nabc\r\n0\r\n\r\n"),
+            DOWN,
+            "bad_answer",
+        ),
         Row("no length, closed", http(HEAD + b"\r\nsomething"), UP),
         Row("closed without an answer", http(), DOWN, "empty_answer"),
         Row("a header line folded over two", http(HEAD + b"X: a\r\n  b\r\nContent-Length: 0\r\n\r\n"), UP),
@@ -211,9 +293,20 @@ TABLE: dict[str, list[Row]] = {
             http(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 0.01, OK),
             UP,
         ),
+        Row(
+            "100 that says it closes the connection",
+            http(b"HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\n", OK),
+            UP,
+        ),
         Row("a redirect in a circle", http(moved("/")), DOWN, "too_many_redirects"),
         Row("more redirects than `maxRedirects`", paths(lambda path: moved(f"{path}x")), DOWN, "too_many_redirects"),
         Row("a relative redirect", paths(lambda path: OK if path == "/next" else moved("next")), UP),
+        Row(
+            "a redirect whose own body is cut short",
+            paths(lambda path: OK if path == "/next" else moved("/next", length=9)),
+            UP,
+        ),
+        Row("a redirect to nowhere: an empty Location", http(moved("")), DOWN, "status_code"),
         Row("a redirect to another scheme", http(moved("ftp://127.0.0.1/")), DOWN, "bad_redirect"),
         Row(
             "a redirect to an address this host may not visit",
@@ -283,12 +376,33 @@ TABLE: dict[str, list[Row]] = {
     ],
     "This host": [
         Row("no descriptors left", amid(no_descriptors, http(OK)), UNKNOWN, "no_descriptors"),
+        Row("no descriptors left to ask a nameserver", amid(no_descriptors, named(ADDRESS)), UNKNOWN, "no_descriptors"),
         Row("no memory left", broken(MemoryError()), UNKNOWN, "fault"),
         Row("a bug in a probe", broken(ZeroDivisionError("oops")), UNKNOWN, "fault"),
         Row("no route to anywhere", amid(partial(connecting_fails, errno.ENETUNREACH), nobody), UNKNOWN, "no_route"),
-        Row("its nameservers are gone", named(silent, silent), UNKNOWN, "resolver_silent"),
-        Row("its nameservers fail every question", named(refusing), UNKNOWN, "resolver_refuses"),
-        Row("the event loop stood still for a second", starving, UNKNOWN, "starved"),
+        Row(
+            "a route of its own says that there is no way to the target",
+            amid(partial(connecting_fails, errno.EHOSTUNREACH), nobody),
+            UNKNOWN,
+            "no_route",
+        ),
+        Row("a firewall of its own", amid(partial(connecting_fails, errno.EPERM), nobody), UNKNOWN, "forbidden_here"),
+        Row("its nameservers are gone", named(silent, silent), UNKNOWN, "resolver_silent", when=WITHIN),
+        Row("its nameservers fail every question", named(zone(others=dns.rcode.SERVFAIL)), UNKNOWN, "resolver_refuses"),
+        Row(
+            "its nameservers are cut off, and answer only what they remember",
+            named(zone(**{".": ["NS a.root-servers.net."], "other": ["A 192.0.2.1"]}, others=dns.rcode.SERVFAIL)),
+            UNKNOWN,
+            "resolver_refuses",
+        ),
+        Row("the event loop stood still for a second", starving(at(silence)), UNKNOWN, "starved", when=STARVED),
+        Row("it did, and the target hung up meanwhile", starving(http(0.5)), UNKNOWN, "starved"),
+        Row(
+            "it did, and meanwhile the target gave up on the request (408)",
+            starving(http(0.5, TIMED_OUT)),
+            UNKNOWN,
+            "starved",
+        ),
         Row("the database stalls for ten seconds: stored later", stalled_database, UP, virtual=True),
     ],
 }
@@ -306,7 +420,7 @@ class Verdict(NamedTuple):
 async def run(row: Row) -> Verdict:
     """Check the row's target once, with an engine of its own."""
     async with row.target() as site, Engine.open(site.store, network=site.network) as engine:
-        fields = {"type": "http", "name": row.what, "url": site.url, "timeout": TIMEOUT_MS, **row.fields}
+        fields = {"type": "http", "name": row.what, "url": site.url, "timeout": row.when.timeout_ms, **row.fields}
         if site.url.startswith("https"):
             fields["tlsCa"] = authority().cert_pem.bytes().decode()
         began = trio.current_time()
@@ -326,8 +440,11 @@ def as_markdown() -> str:
     """The documentation's page."""
     lines = [INTRODUCTION]
     for layer, rows in TABLE.items():
-        lines += [f"\n## {layer}\n", "| what happens | verdict | reason code |", "|---|---|---|"]
-        lines += [f"| {row.what} | {row.status} | {f'`{row.reason}`' if row.reason else ''} |" for row in rows]
+        lines += [f"\n## {layer}\n", "| what happens | verdict | reason code | when |", "|---|---|---|---|"]
+        lines += [
+            f"| {row.what} | {row.status} | {f'`{row.reason}`' if row.reason else ''} | {row.when.words} |"
+            for row in rows
+        ]
     return "\n".join([*lines, ""])
 
 

@@ -17,18 +17,20 @@ Zone = Callable[[dns.message.Message], dns.message.Message | float | None]
 """From a question to an answer, to None (silence), or to seconds to wait before the zone is asked again."""
 
 
-def zone(**records: list[str] | dns.rcode.Rcode | None) -> Zone:
-    """A zone of names without dots: records such as `A 192.0.2.1`, a response code, or None for silence. Others are NXDOMAIN."""
+Said = list[str] | dns.rcode.Rcode | None
+"""Records such as `A 192.0.2.1`, a response code, or None for silence."""
+
+
+def zone(*, others: Said = dns.rcode.NXDOMAIN, **records: Said) -> Zone:
+    """What is said of some names, and of all others."""
 
     def answer(question: dns.message.Message) -> dns.message.Message | None:
         asked = question.question[0]
         response = dns.message.make_response(question)
         response.flags |= dns.flags.RA
         name = asked.name
-        if name.to_text() == ".":
-            return response
         for _ in range(20):  # follow aliases as a recursive nameserver does
-            found = records.get(name.to_text(omit_final_dot=True), dns.rcode.NXDOMAIN)
+            found = records.get(name.to_text(omit_final_dot=True), others)
             if found is None:
                 return None
             if isinstance(found, dns.rcode.Rcode):
@@ -47,6 +49,15 @@ def zone(**records: list[str] | dns.rcode.Rcode | None) -> Zone:
         return response
 
     return answer
+
+
+async def told(answer: Zone, question: dns.message.Message) -> dns.message.Message:
+    """What a zone says, without a socket: for virtual time."""
+    response = answer(question)
+    while not isinstance(response, dns.message.Message):
+        await trio.sleep(float("inf") if response is None else response)
+        response = answer(question)
+    return dns.message.from_wire(response.to_wire())
 
 
 @asynccontextmanager
@@ -94,6 +105,25 @@ async def nameserver(answer: Zone, *, truncate_udp: bool = False) -> AsyncGenera
             nursery.start_soon(trio.serve_listeners, by_tcp, listeners)
             nursery.start_soon(by_udp, udp)
             yield Nameserver("127.0.0.1", udp.getsockname()[1]), asked
+            nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def truncating(port: int) -> AsyncGenerator[Nameserver, None]:
+    """Says by UDP that the answer does not fit."""
+    with trio.socket.socket(type=trio.socket.SOCK_DGRAM) as sock:
+        await sock.bind(("127.0.0.1", port))
+
+        async def truncate() -> None:
+            while True:
+                wire, peer = await sock.recvfrom(512)
+                response = dns.message.make_response(dns.message.from_wire(wire))
+                response.flags |= dns.flags.TC
+                await sock.sendto(response.to_wire(), peer)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(truncate)
+            yield Nameserver("127.0.0.1", port)
             nursery.cancel_scope.cancel()
 
 

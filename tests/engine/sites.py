@@ -11,19 +11,21 @@ from typing import Any, NamedTuple
 import dns.message
 import trio
 import trustme
+from dns.rdatatype import RdataType
 
 from peekaping.engine.alerts.delivery import NewDelivery
 from peekaping.engine.memory import MemoryStore
 from peekaping.engine.net.egress import EgressGuard
+from peekaping.engine.net.host_files import Configuration
 from peekaping.engine.net.nameservers import Nameserver
 from peekaping.engine.net.network import HostNetwork, Network
-from peekaping.engine.net.resolver import Configuration, Resolver
+from peekaping.engine.net.resolver import Resolver
 from peekaping.engine.ports import Store
 from peekaping.engine.records import Heartbeat
 
 from .nameserver import Zone, nameserver, zone
 from .scripted import ScriptedNetwork
-from .targets import Handler, Step, free_port, full, issued, saying, server_context, serving, silence
+from .targets import Handler, Step, free_port, full, issued, saying, server_context, serving
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -76,7 +78,13 @@ def authority() -> trustme.CA:
     return trustme.CA(key_type=trustme.KeyType.RSA)
 
 
-def https(certificate: Callable[[], trustme.LeafCert], *steps: Step, whole_chain: bool = True, **limits: Any) -> Target:
+def https(
+    certificate: Callable[[], trustme.LeafCert],
+    *steps: Step,
+    whole_chain: bool = True,
+    ciphers: str | None = None,
+    **limits: Any,
+) -> Target:
     """An HTTPS server with this certificate; a client that trusts `authority` is content with a good one."""
 
     @asynccontextmanager
@@ -84,6 +92,8 @@ def https(certificate: Callable[[], trustme.LeafCert], *steps: Step, whole_chain
         context = server_context(certificate(), whole_chain=whole_chain)
         for name, value in limits.items():
             setattr(context, name, value)
+        if ciphers is not None:
+            context.set_ciphers(ciphers)
         async with at(saying(*(steps or (OK,)), context=context), scheme="https", host="localhost")() as site:
             yield site
 
@@ -110,17 +120,20 @@ def amid(fault: Callable[[], AbstractContextManager[object]], target: Target) ->
     return faulty
 
 
-@asynccontextmanager
-async def starving() -> AsyncGenerator[Site, None]:
-    """A target that hangs, while the event loop stands still for a second."""
+def starving(target: Target) -> Target:
+    """The target while the event loop stands still for a second."""
 
     async def block() -> None:
         await trio.sleep(0.3)
         time.sleep(1)  # noqa: ASYNC251 (it is the fault)
 
-    async with at(silence)() as site, trio.open_nursery() as nursery:
-        nursery.start_soon(block)
-        yield site
+    @asynccontextmanager
+    async def starved() -> AsyncGenerator[Site, None]:
+        async with target() as site, trio.open_nursery() as nursery:
+            nursery.start_soon(block)
+            yield site
+
+    return starved
 
 
 @asynccontextmanager
@@ -155,8 +168,8 @@ def broken(error: Exception) -> Target:
     return target
 
 
-def moved(to: str) -> bytes:
-    return f"HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n".encode()
+def moved(to: str, *, length: int = 0) -> bytes:
+    return f"HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: {length}\r\n\r\n".encode()
 
 
 def body(content: bytes, *headers: str) -> bytes:
@@ -174,12 +187,12 @@ def paths(answer: Callable[[str], bytes]) -> Target:
     return at(handle)
 
 
-def slow(answer: Zone, seconds: float) -> Zone:
-    """A zone that takes its time."""
+def slow(answer: Zone, seconds: float, kind: RdataType | None = None) -> Zone:
+    """A zone that takes its time, for all or for one type of records."""
     asked: set[int] = set()
 
     def later(question: dns.message.Message) -> dns.message.Message | float | None:
-        if question.id in asked:
+        if question.id in asked or kind not in (None, question.question[0].rdtype):
             return answer(question)
         asked.add(question.id)
         return seconds
@@ -205,6 +218,18 @@ async def stalled_database() -> AsyncGenerator[Site, None]:
 
 
 ADDRESS = zone(site=["A 127.0.0.1"])
+BOTH_FAMILIES = zone(site=["A 127.0.0.1", "AAAA ::1"])
+"""Nobody listens on the second."""
+
+
+def losing(datagrams: int, answer: Zone) -> Zone:
+    """A nameserver whose first questions get lost."""
+    lost = iter(range(datagrams))
+
+    def say(question: dns.message.Message) -> dns.message.Message | float | None:
+        return None if next(lost, None) is not None else answer(question)
+
+    return say
 
 
 def silent(question: dns.message.Message) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import socket
@@ -116,13 +117,17 @@ async def hang_in_handshake(stream: trio.SocketStream) -> None:
 
 
 def issued(
-    authority: trustme.CA, days: float = 100, *, begins_in_days: float = -1, host: str = "localhost"
+    authority: trustme.CA,
+    days: float = 100,
+    *,
+    begins_in_days: float = -1,
+    host: str = "localhost",
+    key_type: trustme.KeyType = trustme.KeyType.ECDSA,
 ) -> trustme.LeafCert:
     """A certificate that ends in so many days."""
     now = datetime.now(UTC)
-    return authority.issue_cert(
-        host, not_before=now + timedelta(days=begins_in_days), not_after=now + timedelta(days=days)
-    )
+    begin, end = now + timedelta(days=begins_in_days), now + timedelta(days=days)
+    return authority.issue_cert(host, not_before=begin, not_after=end, key_type=key_type)
 
 
 def self_signed() -> trustme.LeafCert:
@@ -199,12 +204,18 @@ def no_descriptors() -> Iterator[None]:
 
 
 @contextmanager
-def connecting_fails(number: int) -> Iterator[None]:
-    """The system answers every attempt to connect with this error: what loopback itself cannot be brought to."""
+def connecting_fails(number: int, *, on_the_way: bool = False) -> Iterator[None]:
+    """The system answers every attempt to connect with this error, at once or after something was sent: what loopback itself
+    cannot be brought to."""
 
     class Failing(socket.SocketType):
+        begun = not on_the_way
+
         def connect_ex(self, address: object, /) -> int:
-            return number
+            if self.begun:
+                return number
+            self.begun = True
+            return errno.EINPROGRESS
 
     with patch("peekaping.engine.net.connection.socket.SocketType", Failing):
         yield

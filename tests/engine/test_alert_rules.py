@@ -22,10 +22,10 @@ from peekaping.engine.alerts.rules import (
     reminder_number,
     tried_for,
 )
-from peekaping.engine.alerts.settings import DAY_MS, ChannelSettings, QuietHours
+from peekaping.engine.alerts.settings import ChannelSettings, QuietHours
+from peekaping.engine.clock import DAY_MS, HOUR_MS
 
 NOW = 1_700_000_000_000
-HOUR_MS = 3_600_000
 TIMES = st.integers(0, 24 * 60 - 1).map(lambda minute: f"{minute // 60:02}:{minute % 60:02}")
 ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"])
 INSTANTS = st.integers(NOW, NOW + 400 * DAY_MS)

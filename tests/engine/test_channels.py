@@ -207,3 +207,40 @@ async def test_a_subscriber_that_stays_stuck_is_cut_off(autojump_clock: MockCloc
             assert stuck not in hub.subscriptions
             assert len([item async for item in stuck]) == SUBSCRIBER_CAPACITY
         nursery.cancel_scope.cancel()
+
+
+async def test_a_subscriber_that_takes_an_item_now_and_then_is_cut_off_too(autojump_clock: MockClock) -> None:
+    outlets = Outlets()
+    hub = Hub(outlets)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hub.run)
+        with Subscription(hub, None) as slow:
+            for at in range(SUBSCRIBER_CAPACITY):
+                outlets.offer(beat(at))
+            began = trio.current_time()
+            with trio.fail_after(2 * PATIENCE_S):
+                while slow in hub.subscriptions:
+                    outlets.offer(beat(10_000))
+                    outlets.offer(beat(10_001))
+                    await trio.sleep(1)
+                    await anext(slow)
+            assert trio.current_time() - began == pytest.approx(PATIENCE_S, abs=2)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_subscriber_that_catches_up_has_all_its_time_again(autojump_clock: MockClock) -> None:
+    outlets = Outlets()
+    hub = Hub(outlets)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hub.run)
+        with Subscription(hub, {1}) as burst:
+            for _ in range(3):
+                for at in range(SUBSCRIBER_CAPACITY + 10):
+                    outlets.offer(beat(at))
+                await trio.sleep(PATIENCE_S - 1)
+                for _ in range(SUBSCRIBER_CAPACITY):
+                    await anext(burst)
+                outlets.offer(beat(0, monitor=2))  # nothing that it is told of, not even what it missed
+                await trio.sleep(2)
+            assert burst in hub.subscriptions
+        nursery.cancel_scope.cancel()

@@ -23,7 +23,7 @@ from peekaping.engine.engine import Engine
 from peekaping.engine.memory import MemoryStore
 from peekaping.engine.ports import StoreFailed
 from peekaping.engine.probes import parse_monitor
-from peekaping.engine.supervisor import MONITOR, Supervisor
+from peekaping.engine.supervisor import FOR_EVER, Supervisor
 
 from .alert_services import SLACK, WEBHOOK, Services, Sites, add_channel, add_sites, named, services
 from .scripted import EPOCH_MS, engine_on, http, virtual_utc_ms
@@ -418,7 +418,7 @@ async def test_after_a_crash_of_the_dispatcher_alerts_are_sent_again(
     entry = await store.add(parse_monitor(http("shop"), min_interval_ms=1000), now_ms=0, push_id=None)
     async with Web() as web, trio.open_nursery() as nursery:
         dispatcher = Fragile(store, {one.number: one for one in (kept, gone)}, web, supervisor, virtual_utc_ms)
-        nursery.start_soon(supervisor.keep, "dispatcher", dispatcher.run, MONITOR)
+        nursery.start_soon(supervisor.keep, "dispatcher", dispatcher.run, FOR_EVER)
         await wait_all_tasks_blocked()
         dispatcher.wake([kept.number, gone.number])
         await wait_all_tasks_blocked()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -18,11 +18,13 @@ from peekaping.engine.memory import MemoryStore
 from peekaping.engine.monitor import fields_of
 from peekaping.engine.net.trace import WAIT, Trace
 from peekaping.engine.outlets import Outlets
+from peekaping.engine.probes import parse_monitor
 from peekaping.engine.probes.http import HttpMonitor
 from peekaping.engine.probes.probe import Probe
 from peekaping.engine.records import Entry, Heartbeat, Outcome, State, Status
 from peekaping.engine.schedule import until_slot_ms
 from peekaping.engine.timekeeper import Alarm, Timekeeper
+from peekaping.engine.verdict import LOST_PATIENCE
 
 from .scripted import EPOCH_MS, FAILING, OK, REFUSED, ScriptedNetwork, collect, engine_on, http, virtual_utc_ms
 
@@ -43,11 +45,14 @@ async def test_a_new_monitor_is_checked_at_once_and_then_once_an_interval(autoju
     assert len(times) == pytest.approx(1440, abs=2)
 
 
-async def test_ten_thousand_monitors_are_spread_over_the_interval_at_start(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("interval_s", [60, DAY_S])
+async def test_a_thousand_monitors_are_spread_over_the_first_minute_at_a_start(
+    autojump_clock: MockClock, interval_s: int
+) -> None:
     store = MemoryStore()
     async with engine_on(ScriptedNetwork(), store) as engine:
         for _ in range(1000):
-            await engine.pause((await engine.add(http())).entry.id)
+            await engine.pause((await engine.add(http(interval=interval_s * 1000))).entry.id)
     network = ScriptedNetwork(site=lambda: [OK])
     for snapshot in await store.load():
         entry = snapshot.entry
@@ -56,7 +61,7 @@ async def test_ten_thousand_monitors_are_spread_over_the_interval_at_start(autoj
     async with engine_on(network, store):
         await trio.sleep(59.999)
     times = sorted(time - began for time in network.times("site"))
-    assert len(times) == 1000, "each was checked once within one interval"
+    assert len(times) == 1000, "each was checked once"
     a_second_each = [sum(second <= time < second + 1 for time in times) for second in range(60)]
     assert max(a_second_each) <= 2 * 1000 / 60, "and no second had twice its share"
 
@@ -207,6 +212,21 @@ async def test_a_change_of_the_name_alone_lets_a_check_go_on(autojump_clock: Moc
         assert not engine.get(id).entry.monitor.notifications.enabled
 
 
+async def test_a_target_that_hangs_is_down_however_often_its_monitor_is_tuned(autojump_clock: MockClock) -> None:
+    network = ScriptedNetwork(site=lambda: [1000.0])
+    async with engine_on(network) as engine:
+        id = (await engine.add(http(timeout=30_000))).entry.id
+        for n in range(10):
+            await trio.sleep(20)
+            await engine.update(id, {"retryInterval": 40_000 + n})
+        assert engine.get(id).state.status is DOWN
+        assert network.times("site") == pytest.approx([30 * n for n in range(7)], abs=0.01), "each is tried out at once"
+        await engine.update(id, {"interval": 3_600_000})
+        await trio.sleep(3600)
+        assert len(network.times("site")) == 9, "and holds from then on"
+        assert network.open == 0
+
+
 async def test_an_outage_is_seen_however_often_a_token_is_changed(autojump_clock: MockClock) -> None:
     async with engine_on(ScriptedNetwork(site=lambda: [FAILING])) as engine:
         fields = http(retries=3, authMethod="bearer", bearerToken="0")
@@ -330,9 +350,56 @@ async def test_starting_again_goes_on_where_it_stopped(autojump_clock: MockClock
         assert engine.get(id).state == before.state
         beats = await collect(engine, 2)
         assert [beat.status for beat in beats] == [PENDING, DOWN]
-    times = network.times("site")
-    slots = [until_slot_ms(1, 60_000, EPOCH_MS + round(time * 1000)) for time in times[2:]]
-    assert slots == [0, 0], "and in the slot it had before"
+    assert network.times("site") == pytest.approx([0, 60, 120, 180], abs=0.01), "retries come when they would have"
+
+
+async def test_a_retry_comes_no_sooner_by_a_restart(autojump_clock: MockClock) -> None:
+    store, network = MemoryStore(), ScriptedNetwork(site=lambda: [FAILING])
+    async with engine_on(network, store) as engine:
+        await engine.add(http(interval=60_000, retries=1, retryInterval=600_000))
+        await trio.sleep(5)
+    async with engine_on(network, store) as engine:
+        await trio.sleep(590)
+        assert engine.get("monitor-1").state.status is PENDING
+        await trio.sleep(10)
+        assert engine.get("monitor-1").state.status is DOWN
+    assert network.times("site") == pytest.approx([0, 600], abs=0.01)
+
+
+@pytest.mark.parametrize("ahead_ms", [-DAY_S * 1000, DAY_S * 1000])
+async def test_a_retry_that_is_overdue_or_dated_in_the_future_is_made_soon(
+    autojump_clock: MockClock, ahead_ms: int
+) -> None:
+    store, network = MemoryStore(), ScriptedNetwork(site=lambda: [FAILING])
+    entry = await store.add(
+        parse_monitor(http(interval=DAY_S * 1000, retries=1, retryInterval=60_000), min_interval_ms=1000),
+        now_ms=0,
+        push_id=None,
+    )
+    await store.append([Heartbeat(entry.number, EPOCH_MS + ahead_ms, PENDING, "Refused", "connection_refused")])
+    async with engine_on(network, store) as engine:
+        await trio.sleep(60.1)
+        assert engine.get(entry.id).state.status is DOWN
+
+
+async def test_a_check_whose_slot_passed_while_the_server_was_off_is_made_at_the_start(
+    autojump_clock: MockClock,
+) -> None:
+    store, network = MemoryStore(), ScriptedNetwork(site=lambda: [OK])
+    async with engine_on(network, store) as engine:
+        await engine.add(http(interval=DAY_S * 1000))
+        slot = until_slot_ms(1, DAY_S * 1000, EPOCH_MS) / 1000
+        await trio.sleep_until(slot - 10)
+    await trio.sleep(20)  # the host restarts at night
+    async with engine_on(network, store):
+        await trio.sleep(60)
+        assert len(network.times("site")) == 2
+    async with engine_on(network, store):
+        await trio.sleep(3600)
+        assert len(network.times("site")) == 2, "there is nothing to make up for"
+    async with engine_on(network, store):
+        await trio.sleep(DAY_S)
+    assert network.times("site")[2:] == pytest.approx([slot + DAY_S], abs=0.01), "and in the slot it had before"
 
 
 async def test_after_the_stop_every_finished_check_is_stored(autojump_clock: MockClock) -> None:
@@ -482,18 +549,89 @@ class Hanging(Probe):
         raise AssertionError("unreached")
 
 
-def services() -> Services:
-    return Services(ScriptedNetwork(), Timekeeper(), Outlets(), Counters(), virtual_utc_ms)
+def services(slept_s: Callable[[], float] = lambda: 0.0) -> Services:
+    return Services(ScriptedNetwork(), Timekeeper(slept_s), Outlets(), Counters(), virtual_utc_ms)
 
 
-async def test_a_timeout_of_a_check_that_was_woken_late_is_our_own(autojump_clock: MockClock) -> None:
+async def test_a_target_that_hangs_is_down_though_this_host_is_busy_whenever_its_check_is_due(
+    autojump_clock: MockClock,
+) -> None:
+    async def be_busy() -> None:
+        while True:
+            await trio.sleep(until_slot_ms(1, 60_000, virtual_utc_ms()) / 1000 - 0.01)
+            autojump_clock.jump(0.4)
+            await trio.sleep(1)
+
+    network = ScriptedNetwork(site=lambda: [float("inf")])
+    async with engine_on(network) as engine, trio.open_nursery() as nursery:
+        nursery.start_soon(be_busy)
+        await engine.add(http(interval=60_000, timeout=1000))
+        beats = await collect(engine, 5)
+        late_ms = engine.statistics().late_max_ms
+        nursery.cancel_scope.cancel()
+    assert late_ms == pytest.approx(390, abs=3)
+    assert {(beat.status, beat.reason) for beat in beats} == {(DOWN, "timeout")}
+
+
+GAVE_UP_ON_US = [
+    *(Outcome(DOWN, "the target hung up", reason) for reason in sorted(LOST_PATIENCE)),
+    Outcome(DOWN, "Request Timeout", "status_code", status_code=408),
+]
+IS_AS_IT_IS = [
+    Outcome(DOWN, "Connection refused", "connection_refused"),
+    Outcome(DOWN, "Service Unavailable", "status_code", status_code=503),
+    Outcome(UP, "Request Timeout, which is expected", status_code=408),
+]
+
+
+@pytest.mark.parametrize(
+    ("found", "standstill_s", "status"),
+    [
+        *((outcome, 10.0, UNKNOWN) for outcome in GAVE_UP_ON_US),
+        *((outcome, 0.1, DOWN) for outcome in GAVE_UP_ON_US),
+        *((outcome, 10.0, outcome.status) for outcome in IS_AS_IT_IS),
+    ],
+)
+async def test_a_target_that_gave_up_on_us_while_we_stood_still_is_not_down(
+    autojump_clock: MockClock, found: Outcome, standstill_s: float, status: Status
+) -> None:
+    class Frozen(Probe):
+        async def __call__(self, trace: Trace) -> Outcome:
+            await trio.sleep(1)
+            autojump_clock.jump(standstill_s)
+            return found
+
     given = services()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(given.timekeeper.run)
-        assert (await _probe_within(1, Hanging(), given, woken_late_s=0.1)).status is DOWN
-        outcome = await _probe_within(1, Hanging(), given, woken_late_s=0.3)
+        outcome = await _probe_within(30, Frozen(), given)
         nursery.cancel_scope.cancel()
-    assert (outcome.status, outcome.reason, given.counters.faults) == (UNKNOWN, "starved", 1)
+    assert outcome.status is status
+    assert (outcome.reason == "starved") == (status is UNKNOWN)
+    assert given.counters.faults == (status is UNKNOWN)
+
+
+@pytest.mark.parametrize("found", [None, Outcome(DOWN, "Connection reset", "connection_reset")])
+async def test_a_check_during_which_this_host_slept_is_our_own(
+    autojump_clock: MockClock, found: Outcome | None
+) -> None:
+    slept_s = 0.0
+
+    class Sleeping(Hanging):
+        async def __call__(self, trace: Trace) -> Outcome:
+            nonlocal slept_s
+            await trio.sleep(0.5)
+            slept_s += sleeps_s
+            return found if found is not None else await super().__call__(trace)
+
+    given = services(lambda: slept_s)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(given.timekeeper.run)
+        sleeps_s = 3600.0
+        assert (await _probe_within(1, Sleeping(), given)).status is UNKNOWN
+        sleeps_s = 0.0
+        assert (await _probe_within(1, Sleeping(), given)).status is DOWN, "what it slept before is nothing to a check"
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("order", range(8))  # trio shuffles what became ready together
@@ -586,3 +724,24 @@ async def test_a_target_that_hangs_for_the_whole_interval_is_down_at_every_check
 
         beats = await collect(engine, 5, then=add)
     assert [beat.status for beat in beats] == [DOWN] * 5
+
+
+async def test_heartbeats_keep_their_order_though_the_clock_was_set_back_while_nobody_ran(
+    autojump_clock: MockClock,
+) -> None:
+    ahead_ms = 0
+
+    def clock() -> int:
+        return virtual_utc_ms() + ahead_ms
+
+    store, network = MemoryStore(), ScriptedNetwork(site=lambda: [OK])
+    async with Engine.open(store, network=network, utc_ms=clock) as engine:
+        id = (await engine.add(http())).entry.id
+        await trio.sleep(1)
+        ahead_ms = 3_600_000
+        await engine.pause(id)
+    ahead_ms = 0
+    async with Engine.open(store, network=network, utc_ms=clock) as engine:
+        await engine.resume(id)
+        await trio.sleep(1)
+        assert [beat.status for beat in await engine.heartbeats(id)] == [UP, PENDING, PAUSED, UP]

@@ -30,6 +30,7 @@ from peekaping.engine.probes import parse_monitor
 from peekaping.engine.probes.http import HttpMonitor
 from peekaping.engine.probes.http_probe import HttpProbe
 from peekaping.engine.records import Outcome, Status
+from peekaping.engine.user_agent import USER_AGENT
 
 from .http2_target import OK, Seen, Step, data, frame, head, http2, offering, speaking
 from .scripted import ScriptedNetwork, ScriptedStream
@@ -404,6 +405,13 @@ async def test_a_redirect_may_lead_to_either_version() -> None:
                 assert (await over_tls(plain)).status_code == 204
 
 
+async def test_a_redirect_is_followed_whatever_becomes_of_its_own_body() -> None:
+    async with at(saying(b"HTTP/1.1 204 No Content\r\n\r\n"))() as end:
+        async with http2(head(302, ("location", end.url), ("content-length", "9")), float("inf"))() as first:
+            with trio.fail_after(5):
+                assert (await over_tls(first)).status_code == 204
+
+
 async def test_the_certificate_is_seen() -> None:
     context = offering("h2")
     with trustme.Blob(b"".join(_pems(issued(authority(), 5.5)))).tempfile() as path:
@@ -469,7 +477,7 @@ async def test_the_request_says_what_the_monitor_says() -> None:
         (request,) = (event for event in seen if isinstance(event, RequestReceived))
     assert [tuple(field) for field in request.headers] == [
         (b":method", b"POST"), (b":scheme", b"https"), (b":authority", httpx.URL(site.url).netloc), (b":path", b"/a?b=1"),
-        (b"user-agent", b"Peekaping/1.0"), (b"accept", b"*/*"), (b"x-key", b"1"), (b"content-length", b"6"),
+        (b"user-agent", USER_AGENT.encode()), (b"accept", b"*/*"), (b"x-key", b"1"), (b"content-length", b"6"),
     ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ from peekaping.engine.net.failure import Failed
 from peekaping.engine.net.trace import Trace
 from peekaping.engine.probes import parse_monitor
 from peekaping.engine.probes.http import HttpMonitor
+from peekaping.engine.probes.http_answer import Answer
 from peekaping.engine.probes.http_probe import HttpProbe
 from peekaping.engine.records import Outcome, Status
 
-from .scripted import FAILING, OK, ScriptedNetwork, Step
+from .scripted import FAILING, OK, ScriptedNetwork, ScriptedStream, Step
 
 UP, DOWN = Status.UP, Status.DOWN
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -150,6 +152,34 @@ async def test_secret_headers_stay_with_their_origin() -> None:
     assert b"Cookie" not in network.requests[1]
 
 
+@pytest.mark.parametrize("rest", [b"", b"zz\r\n", Failed(DOWN, "connection_cut", "no goodbye"), float("inf")])
+@pytest.mark.parametrize("framing", ["", "Content-Length: 9\r\n", "Transfer-Encoding: chunked\r\n"])
+async def test_a_redirect_is_followed_whatever_becomes_of_its_own_body(rest: Step, framing: str) -> None:
+    redirect = f"HTTP/1.1 302 Found\r\nLocation: /b\r\n{framing}\r\n".encode()
+    steps: list[Step] = [redirect + rest] if isinstance(rest, bytes) else [redirect, rest]
+    with trio.fail_after(5):
+        outcome = await probe(ScriptedNetwork(site=iter_scripts(steps, [OK])))
+    assert outcome.status is UP
+
+
+async def test_but_where_it_is_the_answer_its_body_counts() -> None:
+    redirect = b"HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 9\r\n\r\nabc"
+    outcome = await probe(ScriptedNetwork(site=[redirect]), maxRedirects=0, expectedStatusCodes=[302])
+    assert (outcome.status, outcome.reason) == (DOWN, "body_cut_short")
+
+
+async def test_blanks_around_a_location_are_none_of_it() -> None:
+    network = ScriptedNetwork(site=iter_scripts([b"HTTP/1.1 302 Found\r\nLocation:  /b \t \r\n\r\n"], [OK]))
+    assert (await probe(network)).status is UP
+    assert network.requests[1].startswith(b"GET /b HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("location", ["", " \t"])
+async def test_a_redirect_to_nowhere_is_the_answer(location: str) -> None:
+    outcome = await probe(ScriptedNetwork(site=moved(302, location)))
+    assert (outcome.status, outcome.reason, outcome.status_code) == (DOWN, "status_code", 302)
+
+
 @pytest.mark.parametrize(
     ("to", "reason"),
     [("ftp://site/", "bad_redirect"), ("http://site:99999/", "bad_redirect"),
@@ -189,12 +219,47 @@ async def test_cancelled_at_any_wait_no_connection_is_left(autojump_clock: trio.
         ),
         ("spaces after a chunk's size", HEAD + b"Transfer-Encoding: chunked\r\n\r\n2  \r\nok\r\n0\r\n\r\n"),
         ("a header folded over two lines", HEAD + b"X-Long: a\r\n b\r\nContent-Length: 2\r\n\r\nok"),
+        ("100 that says it closes the connection", b"HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\n" + OK),
+        ("103 in HTTP/1.0", b"HTTP/1.0 103 Early Hints\r\n\r\n" + OK),
         ("another answer nobody asked for", OK + b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"),
     ],
 )
 async def test_what_browsers_read_is_no_outage(name: str, answer: bytes) -> None:
     outcome = await probe(ScriptedNetwork(site=[answer]))
     assert (outcome.status, outcome.status_code) == (UP, 200), outcome.message
+
+
+@pytest.mark.parametrize("method", ["on_header", "on_headers_complete", "on_body", "on_message_complete"])
+@pytest.mark.parametrize("ours", [MemoryError(), ZeroDivisionError()])
+async def test_a_fault_of_ours_while_parsing_is_not_the_answers(
+    method: str, ours: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: object) -> None:
+        raise ours
+
+    monkeypatch.setattr(Answer, method, fails)
+    with pytest.raises(type(ours)):
+        await probe(ScriptedNetwork(site=[OK]))
+
+
+async def test_a_request_that_cannot_be_sent_leaves_nothing_to_the_garbage_collector(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fails(stream: ScriptedStream, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        raise Failed(DOWN, "connection_reset", "reset")
+
+    monkeypatch.setattr(ScriptedStream, "send", fails)
+    network = ScriptedNetwork(site=list)
+    assert (await probe(network)).reason == "connection_reset"  # what is made once is there
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            await probe(network)
+        assert gc.collect() < 10
+    finally:
+        gc.enable()
 
 
 async def test_framing_without_end_is_cut_off() -> None:
@@ -209,6 +274,12 @@ async def test_a_body_in_chunks_of_one_byte_is_read() -> None:
     assert outcome.status is UP
 
 
+async def test_a_name_that_idna_2008_has_not_is_asked_for_as_it_is() -> None:
+    network = ScriptedNetwork(site=moved(302, "http://xn--ls8h.la/"))
+    network.targets["xn--ls8h.la"] = [OK]
+    assert (await probe(network)).status is UP
+
+
 async def test_a_location_in_utf_8_is_followed_as_browsers_do() -> None:
     network = ScriptedNetwork(site=iter_scripts([b"HTTP/1.1 302 Found\r\nLocation: /caf\xc3\xa9\r\n\r\n"], [OK]))
     await probe(network)
@@ -216,5 +287,5 @@ async def test_a_location_in_utf_8_is_followed_as_browsers_do() -> None:
 
 
 async def test_a_redirect_to_a_name_that_cannot_be_is_down() -> None:
-    outcome = await probe(ScriptedNetwork(site=lambda: moved(302, "http://xn--a/")))
+    outcome = await probe(ScriptedNetwork(site=lambda: moved(302, "http://a..b/")))
     assert (outcome.status, outcome.reason) == (DOWN, "bad_redirect")

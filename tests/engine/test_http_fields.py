@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -108,7 +109,20 @@ def test_what_is_understood_is_kept(fields: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_not_understood_is_refused(fields: dict[str, Any], wrong: list[str]) -> None:
-    assert sorted(errors_of(**fields)) == wrong
+    errors = errors_of(**fields)
+    assert sorted(errors) == wrong
+    for name, texts in errors.items():
+        words = re.sub("[A-Z]", lambda capital: f" {capital[0]}", name).lower()
+        assert all(text.lower().startswith(words) for text in texts), "each names its field"
+
+
+@pytest.mark.parametrize(
+    ("field", "label"),
+    [("jsonQuery", "JSON query"), ("ipVersion", "IP version"), ("tlsCa", "TLS CA"), ("httpVersion", "HTTP version")],
+)
+def test_acronyms_are_written_as_such(field: str, label: str) -> None:
+    (text,) = errors_of(**{field: [1]})[field]
+    assert text.startswith(f"{label} must be ")
 
 
 @pytest.mark.parametrize(

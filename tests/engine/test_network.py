@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import resource
@@ -11,6 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,15 +21,21 @@ import trustme
 
 from peekaping.engine.net import network as network_module
 from peekaping.engine.net import tls
+from peekaping.engine.net.connection import Connection
 from peekaping.engine.net.egress import DEFAULT_DENY, EgressGuard
 from peekaping.engine.net.failure import Failed, blame
+from peekaping.engine.net.host_files import Configuration
 from peekaping.engine.net.network import HostNetwork
-from peekaping.engine.net.resolver import Configuration, Resolver
+from peekaping.engine.net.readiness import readiness
+from peekaping.engine.net.resolver import Resolver
 from peekaping.engine.net.trace import Trace
 from peekaping.engine.probes import parse_monitor
 from peekaping.engine.probes.http import HttpMonitor
 from peekaping.engine.probes.http_probe import HttpProbe
 from peekaping.engine.records import Outcome, Status
+
+from .sites import authority
+from .targets import connecting_fails, full, issued, server_context
 
 UP, DOWN, UNKNOWN = Status.UP, Status.DOWN, Status.UNKNOWN
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -133,6 +141,65 @@ def test_what_is_no_known_fault_of_the_target_is_ours() -> None:
     assert blame(OSError(9999, "?")).status is UNKNOWN
     for error in (OSError(24, ""), OSError(12, ""), OSError(101, ""), OSError(99, ""), OSError(13, "")):
         assert blame(error).status is UNKNOWN
+
+
+@pytest.mark.parametrize("name", ["EHOSTUNREACH", "ENETUNREACH", "EACCES", "ENOPROTOOPT", "ENONET", "EPROTO"])
+async def test_what_is_said_of_a_target_on_the_way_is_its_fault(name: str) -> None:
+    with connecting_fails(getattr(errno, name), on_the_way=True):
+        outcome = await probe("http://127.0.0.1:1/")
+    assert (outcome.status, outcome.reason) == (DOWN, "host_unreachable")
+
+
+@pytest.mark.parametrize("on_the_way", [True, False])
+@pytest.mark.parametrize("name", ["EPERM", "EMFILE", "ENETDOWN", "EADDRNOTAVAIL", "ENOBUFS"])
+async def test_what_only_this_host_says_is_not(name: str, *, on_the_way: bool) -> None:
+    with connecting_fails(getattr(errno, name), on_the_way=on_the_way):
+        assert (await probe("http://127.0.0.1:1/")).status is UNKNOWN
+
+
+@pytest.mark.parametrize("name", ["EHOSTUNREACH", "ENETUNREACH", "EACCES"])
+async def test_nor_what_this_host_says_before_anything_is_sent(name: str) -> None:
+    with connecting_fails(getattr(errno, name)):
+        assert (await probe("http://127.0.0.1:1/")).status is UNKNOWN
+
+
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+async def test_a_socket_that_is_connected_with_itself_is_refused(family: socket.AddressFamily, host: str) -> None:
+    sock = socket.SocketType(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    sock.bind((host, 0))  # as the system may choose where nobody listens
+    connection = Connection(sock, readiness())
+    try:
+        with pytest.raises(Failed) as caught:
+            await connection.connect(host, sock.getsockname()[1])
+    finally:
+        connection.close()
+    assert (caught.value.status, caught.value.reason) == (DOWN, "connection_refused")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_an_answer_given_before_the_request_was_read_counts(scheme: str) -> None:
+    context = server_context(issued(authority()))
+
+    async def refuse(plain: trio.SocketStream) -> None:
+        stream = trio.SSLStream(plain, context, server_side=True) if scheme == "https" else plain
+        await stream.receive_some(100)
+        await stream.send_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+
+    fields = {"method": "POST", "body": "x" * 20_000_000, "tlsCa": authority().cert_pem.bytes().decode()}
+    async with serving(refuse) as port:
+        url = f"{scheme}://localhost:{port}/"
+        assert (await probe(url, expectedStatusCodes=[413], **fields)).status is UP
+        outcome = await probe(url, **fields)
+    assert (outcome.reason, outcome.status_code) == ("status_code", 413)
+
+
+async def test_broken_off_without_an_answer_is_reset() -> None:
+    async def leave(stream: trio.SocketStream) -> None:
+        await stream.receive_some(100)
+
+    async with serving(leave) as port:
+        outcome = await probe(f"http://127.0.0.1:{port}/", method="POST", body="x" * 20_000_000)
+    assert (outcome.status, outcome.reason) == (DOWN, "connection_reset")
 
 
 async def test_no_descriptors_left_is_unknown() -> None:
@@ -378,6 +445,44 @@ async def test_an_address_that_hangs_has_a_quarter_of_a_second_head_start() -> N
                 await listener.aclose()
 
 
+LATE: list[tuple[Any, tuple[Status, str] | None]] = [
+    (("127.0.0.1",), None),
+    ((), (DOWN, "connection_refused")),
+    (Failed(UNKNOWN, "resolver_silent", ""), (UNKNOWN, "resolver_silent")),
+]
+
+
+@pytest.mark.parametrize(("others", "verdict"), LATE, ids=["it answers", "there is none", "nobody knows"])
+async def test_the_address_family_that_was_late_is_tried_before_a_verdict(
+    others: Any, verdict: tuple[Status, str] | None
+) -> None:
+    async def late() -> tuple[str, ...]:
+        await trio.lowlevel.checkpoint()
+        if isinstance(others, Failed):
+            raise others
+        return others  # type: ignore[no-any-return]
+
+    async with serving(answer) as port:  # nobody listens on the second
+        if verdict is None:
+            (await Connection.open(("127.0.0.2",), port, EgressGuard(), late)).close()
+            return
+        with pytest.raises(Failed) as caught:
+            await Connection.open(("127.0.0.2",), port, EgressGuard(), late)
+    assert (caught.value.status, caught.value.reason) == verdict
+
+
+async def test_an_address_that_hangs_does_not_keep_the_late_family_from_being_tried() -> None:
+    async def late() -> tuple[str, ...]:
+        return ("127.0.0.2",)
+
+    with full() as port:
+        listeners = await trio.open_tcp_listeners(port, host="127.0.0.2")
+        with trio.fail_after(10):
+            (await Connection.open(("127.0.0.1",), port, EgressGuard(), late)).close()
+        for listener in listeners:
+            await listener.aclose()
+
+
 async def test_a_first_address_that_fails_leaves_no_work_for_the_collector() -> None:
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listeners[0].socket.getsockname()[1]
@@ -421,13 +526,66 @@ async def test_a_host_that_trusts_nobody_cannot_judge_certificates(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
-    tls.context_for.cache_clear()
+    tls._context.cache_clear()
     try:
         async with serving(answer) as port:
             outcome = await probe(f"https://127.0.0.1:{port}/")
     finally:
-        tls.context_for.cache_clear()
+        tls._context.cache_clear()
     assert (outcome.status, outcome.reason) == (UNKNOWN, "no_trust_store")
+
+
+def test_who_is_trusted_goes_by_the_systems_store_as_it_is_now(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    now = 1000.0
+    monkeypatch.setattr(tls, "time", SimpleNamespace(monotonic=lambda: now))
+    store, folder = tmp_path / "certificates.pem", tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.setenv("SSL_CERT_FILE", str(store))
+    monkeypatch.setenv("SSL_CERT_DIR", f"{tmp_path / 'missing'}:{folder}")
+    pems = [trustme.CA().cert_pem.bytes() for _ in range(2)]
+    store.write_bytes(pems[0])
+    tls._stamp_of_store.cache_clear()
+    try:
+        first = tls.context_for(tls.Tls())
+        ours = tls.context_for(tls.Tls(ca=pems[0].decode()))
+        store.write_bytes(b"".join(pems))
+        assert tls.context_for(tls.Tls()) is first, "it is not looked at for each check"
+        now += tls.LOOK_AT_STORE_EVERY_S
+        second = tls.context_for(tls.Tls())
+        assert [len(context.get_ca_certs()) for context in (first, second)] == [1, 2]
+        assert tls.context_for(tls.Tls()) is second
+        assert tls.context_for(tls.Tls(ca=pems[0].decode())) is ours, "which is not of the store"
+        (folder / "0a1b2c3d.0").write_bytes(pems[0])
+        now += tls.LOOK_AT_STORE_EVERY_S
+        assert tls.context_for(tls.Tls()) is not second
+    finally:
+        tls._stamp_of_store.cache_clear()
+
+
+def test_verdicts_do_not_differ_by_the_version_of_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_in_3_13(**options: Any) -> ssl.SSLContext:
+        context = ssl.create_default_context(**options)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
+
+    here = tls.new_context(tls.Tls())
+    monkeypatch.setattr(tls, "ssl", SimpleNamespace(**{**vars(ssl), "create_default_context": as_in_3_13}))
+    there = tls.new_context(tls.Tls())
+    assert (here.verify_flags, here.options) == (there.verify_flags, there.options)
+    assert not there.verify_flags & ssl.VERIFY_X509_STRICT
+
+
+def test_only_where_nothing_is_verified_old_renegotiation_will_do() -> None:
+    legacy = 0x4  # SSL_OP_LEGACY_SERVER_CONNECT
+    assert not tls.new_context(tls.Tls()).options & legacy
+    assert tls.new_context(tls.Tls(verify=False)).options & legacy
+
+
+async def test_an_intermediate_authority_may_be_the_one_that_is_trusted() -> None:
+    intermediate = authority().create_child_ca()
+    async with serving_tls(issued(intermediate)) as port:
+        outcome = await probe(f"https://localhost:{port}/", tlsCa=intermediate.cert_pem.bytes().decode())
+    assert outcome.status is UP
 
 
 async def test_but_it_can_by_an_authority_that_it_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -438,12 +596,12 @@ async def test_but_it_can_by_an_authority_that_it_is_given(monkeypatch: pytest.M
     client = authority.issue_cert("client.example")
     shown = {"tlsCert": client.cert_chain_pems[0].bytes().decode(), "tlsKey": client.private_key_pem.bytes().decode()}
     fields = {"type": "http", "name": "x", "url": "https://site/"}
-    tls.context_for.cache_clear()
+    tls._context.cache_clear()
     try:
         parse_monitor({**fields, "authMethod": "mtls", **shown}, min_interval_ms=1000)
         parse_monitor({**fields, "tlsCa": shown["tlsCert"]}, min_interval_ms=1000)
-        assert tls.context_for.cache_info().currsize == 0, "what is only looked at is not kept"
+        assert tls._context.cache_info().currsize == 0, "what is only looked at is not kept"
         async with serving_tls(authority.issue_cert("localhost")) as port:
             assert (await probe(f"https://localhost:{port}/", tlsCa=ca)).status is UP
     finally:
-        tls.context_for.cache_clear()
+        tls._context.cache_clear()

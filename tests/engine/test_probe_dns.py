@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 import pytest
 import trio
+from dns.rdatatype import RdataType
 from hypothesis import given
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
 from peekaping.engine.errors import Invalid
 from peekaping.engine.net import nameservers
 from peekaping.engine.net.egress import EgressGuard
+from peekaping.engine.net.host_files import Configuration
 from peekaping.engine.net.nameservers import Nameserver
 from peekaping.engine.net.network import HostNetwork
+from peekaping.engine.net.resolver import Resolver
 from peekaping.engine.net.trace import RESOLVE, WAIT, Trace
 from peekaping.engine.probes import dns as dns_probe
 from peekaping.engine.probes import parse_monitor
-from peekaping.engine.probes.dns import DnsMonitor, DnsProbe, nameservers_of_this_host
+from peekaping.engine.probes.dns import DnsMonitor, DnsProbe
 from peekaping.engine.records import Outcome, Status
 
-from .nameserver import Zone, nameserver, zone
+from .nameserver import Zone, nameserver, told, truncating, zone
+from .sites import losing, slow, this_host
+from .targets import reset_at_once, serving
 from .test_network import descriptors, free_port
 
 UP, DOWN, UNKNOWN = Status.UP, Status.DOWN, Status.UNKNOWN
@@ -40,7 +47,7 @@ def _short_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dns_probe, "FIRST_TRY_S", 0.05)
     monkeypatch.setattr(nameservers, "HEAD_STARTS_S", (0.05, 0.05))
     monkeypatch.setattr(nameservers, "PATIENCE_S", 0.2)
-    monkeypatch.setattr(nameservers, "ROOT_WITHIN_S", 0.2)
+    monkeypatch.setattr(nameservers, "CONTROL_WITHIN_S", 0.2)
 
 
 def monitor_of(**fields: Any) -> DnsMonitor:
@@ -59,7 +66,7 @@ async def ask(server: Nameserver, *, trace: Trace | None = None, **fields: Any) 
 async def ask_ours(servers: Sequence[Nameserver], *, trace: Trace | None = None, **fields: Any) -> Outcome:
     """Check a name, with these as this host's nameservers."""
     with trio.fail_after(10):
-        return await DnsProbe(monitor_of(**fields), HostNetwork(EgressGuard()), lambda: servers)(trace or Trace())
+        return await DnsProbe(monitor_of(**fields), this_host(*servers))(trace or Trace())
 
 
 RECORDS: dict[str, list[str]] = {
@@ -189,20 +196,8 @@ async def test_an_answer_too_large_for_a_datagram_is_fetched_by_tcp() -> None:
 
 
 async def test_when_tcp_is_refused_the_truncated_answer_is_the_servers_fault() -> None:
-    with socket.socket(type=socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        server = Nameserver("127.0.0.1", sock.getsockname()[1])
-
-        async def truncate() -> None:
-            await trio.lowlevel.wait_readable(sock)
-            wire, peer = sock.recvfrom(512)
-            response = dns.message.make_response(dns.message.from_wire(wire))
-            response.flags |= dns.flags.TC
-            sock.sendto(response.to_wire(), peer)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(truncate)
-            outcome = await ask(server)
+    async with truncating(free_port()) as server:
+        outcome = await ask(server)
     assert (outcome.status, outcome.reason) == (DOWN, "connection_refused")
 
 
@@ -216,6 +211,43 @@ async def test_a_lost_datagram_is_sent_again() -> None:
     async with nameserver(lambda question: next(answers, good(question))) as (server, asked):
         assert (await ask(server)).status is UP
     assert len(asked) >= 3
+
+
+@pytest.fixture(name="scripted")
+def _scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Zone], None]:
+    """The target answers as the zone says, in virtual time."""
+
+    def script(answer: Zone) -> None:
+        async def query(name: dns.name.Name, kind: RdataType, server: Nameserver) -> dns.message.Message:
+            return await told(answer, dns.message.make_query(name, kind))
+
+        monkeypatch.setattr(dns_probe, "query", query)
+
+    return script
+
+
+@pytest.mark.parametrize("timeout_s", [0.1, 1.0, 5.0])
+async def test_two_datagrams_may_get_lost_in_any_budget(
+    timeout_s: float, scripted: Callable[[Zone], None], autojump_clock: MockClock
+) -> None:
+    scripted(losing(2, zone(site=["A 192.0.2.1"])))
+    with trio.fail_after(timeout_s):
+        assert (await ask(Nameserver("192.0.2.53"))).status is UP
+
+
+@pytest.mark.parametrize("timeout_s", [0.1, 1.0, 5.0])
+async def test_an_answer_that_takes_most_of_the_budget_is_an_answer(
+    timeout_s: float, scripted: Callable[[Zone], None], autojump_clock: MockClock
+) -> None:
+    scripted(slow(zone(site=["A 192.0.2.1"]), 0.9 * timeout_s))
+    with trio.fail_after(timeout_s):
+        assert (await ask(Nameserver("192.0.2.53"))).status is UP
+
+
+async def test_a_server_that_resets_when_it_is_asked_by_tcp_is_down() -> None:
+    async with serving(reset_at_once) as port, truncating(port) as server:
+        outcome = await ask(server)
+    assert (outcome.status, outcome.reason) == (DOWN, "connection_reset")
 
 
 @pytest.mark.usefixtures("short_tries")
@@ -285,8 +317,8 @@ async def test_a_refusal_says_more_than_silence() -> None:
 
 async def test_this_hosts_nameservers_are_not_subject_to_the_guard() -> None:
     async with nameserver(zone(site=["A 192.0.2.1"])) as (server, _):  # some clouds' are link-local
-        network = HostNetwork(EgressGuard(["127.0.0.0/8"]))
-        assert (await DnsProbe(monitor_of(), network, lambda: [server])(Trace())).status is UP
+        network = HostNetwork(EgressGuard(["127.0.0.0/8"]), Resolver(lambda: Configuration((server,))))
+        assert (await DnsProbe(monitor_of(), network)(Trace())).status is UP
 
 
 async def test_whose_fault_it_is_is_known_before_time_is_up() -> None:
@@ -296,10 +328,6 @@ async def test_whose_fault_it_is_is_known_before_time_is_up() -> None:
             outcome = await ask_ours([server], trace=trace)
     assert outcome.reason == "name_silent"
     assert trace.phase == RESOLVE, "in this phase a timeout is unknown"
-
-
-def test_this_host_has_nameservers() -> None:
-    assert nameservers_of_this_host()
 
 
 # Fields

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from peekaping.engine.errors import Invalid
 from peekaping.engine.net.egress import EgressGuard
 from peekaping.engine.net.failure import Failed
+from peekaping.engine.net.host_files import Configuration
 from peekaping.engine.net.icmp import Echo, Reply, checksum, echo_reply, echo_request
 from peekaping.engine.net.network import HostNetwork
-from peekaping.engine.net.resolver import Configuration, Resolver
+from peekaping.engine.net.resolver import Found, Resolver
 from peekaping.engine.net.trace import Trace
 from peekaping.engine.probes import parse_monitor
 from peekaping.engine.probes.ping import PingMonitor, PingProbe, judge
@@ -50,7 +51,7 @@ class ScriptedEchoes:
         self.is_open = True
         self.garbles: Callable[[bytes], bytes] = lambda payload: payload
 
-    async def send(self, sequence: int, payload: bytes) -> None:
+    async def send(self, sequence: int, payload: bytes) -> float:
         await trio.lowlevel.checkpoint()
         now = trio.current_time()
         self.sent.append(now)
@@ -60,6 +61,7 @@ class ScriptedEchoes:
             self._coming.append((now, sequence, delay))
         elif delay is not None:
             self._coming.append((now + delay, sequence, Reply(7, sequence, self.garbles(payload))))
+        return now
 
     async def receive(self) -> Reply:
         if not self._coming:
@@ -157,6 +159,37 @@ async def test_a_failure_of_some_packets_is_their_loss(autojump_clock: trio.test
     assert "1 of 3" in outcome.message
 
 
+async def test_a_busy_event_loop_keeps_no_packet_back(autojump_clock: trio.testing.MockClock) -> None:
+    class Busy(ScriptedEchoes):
+        async def send(self, sequence: int, payload: bytes) -> float:
+            await trio.sleep(1)  # as long as everybody else's turn takes
+            return await super().send(sequence, payload)
+
+    outcome = await probe(Busy([0.01] * 3), maxLoss=0)
+    assert (outcome.status, outcome.response_ms) == (UP, 10)
+
+
+async def test_what_this_host_cannot_send_is_not_lost(autojump_clock: trio.testing.MockClock) -> None:
+    class Full(ScriptedEchoes):
+        async def send(self, sequence: int, payload: bytes) -> float:
+            if sequence != 1:
+                raise Failed(UNKNOWN, "no_memory", "no buffers")
+            return await super().send(sequence, payload)
+
+    outcome = await probe(Full([0.5] * 3), maxLoss=0)
+    assert outcome.status is UP
+    assert "1 of 1 packets came back" in outcome.message
+
+
+async def test_nothing_sent_is_unknown(autojump_clock: trio.testing.MockClock) -> None:
+    class Full(ScriptedEchoes):
+        async def send(self, sequence: int, payload: bytes) -> float:
+            raise Failed(UNKNOWN, "no_memory", "no buffers")
+
+    outcome = await probe(Full([]))
+    assert (outcome.status, outcome.reason) == (UNKNOWN, "no_memory")
+
+
 async def test_no_way_out_of_this_host_is_unknown(autojump_clock: trio.testing.MockClock) -> None:
     outcome = await probe(ScriptedEchoes([NO_ROUTE] * 3))
     assert (outcome.status, outcome.reason) == (UNKNOWN, "no_route")
@@ -176,6 +209,40 @@ async def test_packets_have_the_size_asked_for(size: int, autojump_clock: trio.t
 
 
 # Several addresses
+
+
+class Late(HostNetwork):
+    """A network that does not know all addresses at once."""
+
+    def __init__(self, later: tuple[str, ...] | Failed) -> None:
+        super().__init__(EgressGuard())
+        self.later = later
+
+    async def find(self, host: str, *, ip_version: int | None = None) -> Found:
+        async def late() -> tuple[str, ...]:
+            await trio.sleep(0.1)
+            if isinstance(self.later, Failed):
+                raise self.later
+            return self.later
+
+        return Found(("2001:db8::1",), late)
+
+
+@pytest.mark.parametrize(
+    ("later", "verdict"),
+    [
+        (("192.0.2.1",), (UP, None)),
+        ((), (DOWN, "no_reply")),
+        (Failed(UNKNOWN, "resolver_silent", ""), (UNKNOWN, "resolver_silent")),
+    ],
+)
+async def test_the_address_family_that_was_late_is_tried_before_a_verdict(
+    later: Any, verdict: tuple[Status, str | None], autojump_clock: trio.testing.MockClock
+) -> None:
+    echoes = {"2001:db8::1": ScriptedEchoes([None] * 3), "192.0.2.1": ScriptedEchoes([0.01] * 3)}
+    with trio.fail_after(1):
+        outcome = await PingProbe(monitor_of(host="site"), Late(later), echoes.__getitem__)(Trace())
+    assert (outcome.status, outcome.reason) == verdict
 
 
 def two_addresses() -> HostNetwork:
@@ -366,7 +433,7 @@ def test_without_permission_it_is_unknown_and_says_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("number", "status", "reason"),
     [
-        (errno.EHOSTUNREACH, DOWN, "host_unreachable"),
+        (errno.EHOSTUNREACH, UNKNOWN, "no_route"),
         (errno.ENETUNREACH, UNKNOWN, "no_route"),
         (errno.EACCES, UNKNOWN, "forbidden_here"),
     ],
@@ -397,6 +464,7 @@ async def test_an_echo_reads_and_writes_its_socket() -> None:
         type = socket.SOCK_DGRAM
         setblocking, send, recv, fileno, close = ours.setblocking, ours.send, ours.recv, ours.fileno, ours.close
         setsockopt, getsockname, connect = FakeSocket.setsockopt, FakeSocket.getsockname, FakeSocket.connect
+        getsockopt = ours.getsockopt
         failing = None
 
     echo = Echo("192.0.2.1", lambda *arguments: Connected())  # type: ignore[arg-type]  # enough of a socket
@@ -417,6 +485,47 @@ async def test_an_echo_reads_and_writes_its_socket() -> None:
             assert stuffed.cancelled_caught
         finally:
             echo.close()
+
+
+class Told(FakeSocket):
+    """A socket that was told something of an earlier packet."""
+
+    def __init__(self, said: int, failing: int = 0) -> None:
+        super().__init__(socket.SOCK_DGRAM)
+        self.said, self.failing_to_send = said, failing
+
+    def getsockopt(self, *option: int) -> int:
+        said, self.said = self.said, 0
+        return said
+
+    def send(self, packet: bytes) -> None:
+        if number := self.getsockopt() or self.failing_to_send:
+            raise OSError(number, "")
+
+    def recv(self, size: int) -> bytes:
+        raise OSError(self.getsockopt() or errno.EHOSTUNREACH, "")
+
+
+@pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES])
+async def test_what_is_said_of_a_packet_on_the_way_is_the_targets_fault_also_where_the_next_is_sent(
+    number: int,
+) -> None:
+    for said in (number, 0):
+        echo = Echo("192.0.2.1", lambda *arguments: Told(said))  # type: ignore[arg-type]  # noqa: B023 (made at once)
+        await echo.send(1, b"")
+        with pytest.raises(Failed) as caught:
+            await echo.receive()
+        assert (caught.value.status, caught.value.reason) == (DOWN, "host_unreachable")
+        echo.close()
+
+
+@pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPERM])
+async def test_what_this_host_says_of_a_packet_is_its_own(number: int) -> None:
+    echo = Echo("192.0.2.1", lambda *arguments: Told(0, failing=number))  # type: ignore[arg-type]  # enough of a socket
+    with pytest.raises(Failed) as caught:
+        await echo.send(1, b"")
+    assert caught.value.status is UNKNOWN
+    echo.close()
 
 
 # Floods

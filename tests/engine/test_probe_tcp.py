@@ -14,8 +14,9 @@ import trustme
 from peekaping.engine.errors import Invalid
 from peekaping.engine.net.egress import EgressGuard
 from peekaping.engine.net.failure import Failed
+from peekaping.engine.net.host_files import Configuration
 from peekaping.engine.net.network import HostNetwork, Network
-from peekaping.engine.net.resolver import Configuration, Resolver
+from peekaping.engine.net.resolver import Resolver
 from peekaping.engine.net.trace import Trace
 from peekaping.engine.probes import parse_monitor
 from peekaping.engine.probes.tcp import MOST_READ, TcpMonitor, TcpProbe, unescape

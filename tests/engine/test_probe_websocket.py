@@ -31,9 +31,9 @@ from peekaping.engine.net.egress import EgressGuard
 from peekaping.engine.net.network import HostNetwork, Network
 from peekaping.engine.net.trace import Trace
 from peekaping.engine.probes import parse_monitor
-from peekaping.engine.probes.http_probe import USER_AGENT
 from peekaping.engine.probes.websocket import CLOSE_WITHIN_S, LARGEST_MESSAGE, WebsocketMonitor, WebsocketProbe
 from peekaping.engine.records import Outcome, Status
+from peekaping.engine.user_agent import USER_AGENT
 
 from .scripted import ScriptedNetwork, Step
 from .test_network import Handler, descriptors, free_port, serving, silence
@@ -139,6 +139,20 @@ async def test_what_is_said_and_expected() -> None:
     assert outcome.phases.receive_us is not None
 
 
+@pytest.mark.parametrize("together", [True, False])
+async def test_interim_answers_are_no_refusal(*, together: bool) -> None:
+    async def hint_first(server: Server) -> None:
+        hints = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+        said = server.protocol.send(AcceptConnection())
+        for piece in [hints + said] if together else [hints, said]:
+            await server.stream.send_all(piece)
+            await trio.testing.wait_all_tasks_blocked()
+
+    async with serving(websocket_server(hint_first)) as port:
+        outcome = await over_loopback(port)
+    assert (outcome.status, outcome.reason) == (UP, None)
+
+
 async def test_other_messages_are_skipped_and_pings_answered() -> None:
     servers: list[Server] = []
 
@@ -176,6 +190,11 @@ async def test_a_subprotocol_is_asked_for_and_may_be_chosen() -> None:
 
 async def refuse(server: Server) -> None:
     await server.say(RejectConnection(status_code=403))
+
+
+async def hint_and_hang_up(server: Server) -> None:
+    await server.stream.send_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+    await server.stream.aclose()
 
 
 async def hang_up(server: Server) -> None:
@@ -236,6 +255,7 @@ async def too_large(server: Server) -> None:
         (refuse, "not_a_websocket", "answered 403 Forbidden in place of a WebSocket"),
         (answer_http, "not_a_websocket", "answered 200 OK in place of a WebSocket"),
         (hang_up, "empty_answer", "without an answer"),
+        (hint_and_hang_up, "empty_answer", "without an answer"),
         (lie, "bad_answer", "no WebSocket handshake"),
         (speak_latin, "bad_answer", "no WebSocket handshake"),
         (speak_otherwise, "bad_answer", "no WebSocket handshake"),

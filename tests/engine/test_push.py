@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -9,11 +10,13 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from peekaping.engine import outlets, writer
 from peekaping.engine.errors import NoSuchMonitor
 from peekaping.engine.memory import MemoryStore
+from peekaping.engine.ports import StoreFailed
 from peekaping.engine.records import Heartbeat, Status
 
-from .scripted import ScriptedNetwork, engine_on
+from .scripted import OK, ScriptedNetwork, engine_on, http
 
 UP, DOWN, PENDING = Status.UP, Status.DOWN, Status.PENDING
 
@@ -271,3 +274,104 @@ async def test_a_clock_that_was_set_back_delays_a_silent_monitor_by_an_interval_
     async with engine_on(ScriptedNetwork(), store) as engine:
         await trio.sleep(65.1)
         assert engine.get("monitor-1").state.status is DOWN
+
+
+async def test_a_backup_that_failed_while_our_loop_stood_still_is_told_soon(autojump_clock: MockClock) -> None:
+    async with engine_on(ScriptedNetwork()) as engine:
+        entry = (await engine.add(daily())).entry
+        await engine.push(entry.push_id or "")
+        await trio.sleep(DAY_S + 9.9)
+        autojump_clock.jump(1)
+        await trio.sleep(0.1)
+        assert engine.get(entry.id).state.status is Status.UNKNOWN, "the push may lie there unread"
+        await trio.sleep(10)
+        assert engine.get(entry.id).state.status is DOWN
+
+
+async def test_a_push_that_is_read_after_a_standstill_was_in_time(autojump_clock: MockClock) -> None:
+    async with engine_on(ScriptedNetwork()) as engine:
+        entry = (await engine.add(daily())).entry
+        await engine.push(entry.push_id or "")
+        await trio.sleep(DAY_S + 9.9)
+        autojump_clock.jump(1)
+        await trio.sleep(2)
+        await engine.push(entry.push_id or "")
+        await trio.sleep(DAY_S)
+        assert {beat.status for beat in await engine.heartbeats(entry.id)} == {UP, Status.UNKNOWN}
+
+
+async def test_pushes_that_came_while_this_host_slept_are_no_outage(autojump_clock: MockClock) -> None:
+    slept_s = 0.0
+    async with engine_on(ScriptedNetwork(), slept_s=lambda: slept_s) as engine:
+        entry = (await engine.add(job())).entry
+        await engine.push(entry.push_id or "")
+        await trio.sleep(30)
+        slept_s = 8 * 3600
+        await trio.sleep(36)
+        assert engine.get(entry.id).state.status is Status.UNKNOWN
+        await trio.sleep(63)
+        assert engine.get(entry.id).state.status is Status.UNKNOWN, "the target has a whole interval again"
+        await trio.sleep(2)
+        assert engine.get(entry.id).state.status is DOWN
+
+
+async def test_silence_is_down_however_long_this_host_slept_before_the_last_push(autojump_clock: MockClock) -> None:
+    slept_s = 0.0
+    async with engine_on(ScriptedNetwork(), slept_s=lambda: slept_s) as engine:
+        entry = (await engine.add(job())).entry
+        slept_s = 8 * 3600
+        await engine.push(entry.push_id or "")
+        await trio.sleep(65.1)
+        assert engine.get(entry.id).state.status is DOWN
+
+
+async def test_a_push_that_comes_while_its_monitor_is_paused_is_heard_or_refused(autojump_clock: MockClock) -> None:
+    async with engine_on(ScriptedNetwork()) as engine:
+        entry = (await engine.add(job())).entry
+        heard = 0
+
+        async def push() -> None:
+            nonlocal heard
+            with suppress(NoSuchMonitor):
+                await engine.push(entry.push_id or "")
+                heard += 1
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine.pause, entry.id)
+            for _ in range(20):  # one falls into each moment of it
+                nursery.start_soon(push)
+                await trio.lowlevel.checkpoint()
+        beats = await engine.heartbeats(entry.id)
+        assert [beat.status for beat in beats] == [Status.PAUSED] + [UP] * heard
+        assert 0 < heard < 20
+        await trio.sleep(DAY_S)
+        await engine.resume(entry.id)
+        await trio.sleep(1)
+        assert engine.get(entry.id).state.status is PENDING, "none of them passes for a new one"
+
+
+async def test_a_push_is_not_acknowledged_because_later_heartbeats_gave_way(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(MemoryStore):
+        """One that takes nothing for five seconds, then one batch, and all it is given three seconds later."""
+
+        batches = 0
+
+        async def append(self, *args: Any) -> None:
+            if trio.current_time() < (8 if self.batches else 5):
+                raise StoreFailed("disk full")
+            self.batches += 1
+            await super().append(*args)
+
+    monkeypatch.setattr(outlets, "WRITER_CAPACITY", 32)
+    monkeypatch.setattr(writer, "LARGEST_BATCH", 5)
+    store = Failing()
+    async with engine_on(ScriptedNetwork(site=lambda: [OK]), store) as engine:
+        entry = (await engine.add(job())).entry
+        for _ in range(10):
+            await engine.add(http(interval=1000))
+        await trio.sleep(1)
+        await engine.push(entry.push_id or "")
+        assert len(await store.heartbeats(entry.number, limit=10)) == 1
+        assert engine.statistics().dropped > 0

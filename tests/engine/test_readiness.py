@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -144,6 +145,51 @@ async def test_many_wait_at_once() -> None:
         readiness().forget(ours.fileno())
         ours.close()
         theirs.close()
+
+
+async def test_what_came_before_time_was_up_is_received_after_a_standstill() -> None:
+    """Trio looks at deadlines before anybody has looked at the sockets."""
+    with pair() as (connection, theirs), trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            with trio.CancelScope() as scope:
+
+                @nursery.start_soon
+                async def stand_still() -> None:
+                    theirs.send(b"in time")
+                    scope.deadline = trio.current_time() - 1
+
+                received = await connection.receive()
+                await trio.lowlevel.checkpoint()
+        assert received == b"in time"
+        assert scope.cancelled_caught, "at the next wait"
+
+
+async def test_so_it_is_however_much_came_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    class TellsOfOne:
+        """As epoll tells of a thousand where it is not asked for more."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(epoll, name)
+
+        def poll(self, timeout: float, most: int = -1) -> list[tuple[int, int]]:
+            return epoll.poll(timeout, 1 if most < 0 else most)
+
+    epoll = readiness()._epoll
+    monkeypatch.setattr(readiness(), "_epoll", TellsOfOne())
+    with pair() as (other, to_other), pair() as (connection, theirs), trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other.receive)
+            with trio.CancelScope() as scope:
+
+                @nursery.start_soon
+                async def stand_still() -> None:
+                    await wait_all_tasks_blocked()
+                    to_other.send(b"first")
+                    theirs.send(b"in time")
+                    scope.deadline = trio.current_time() - 1
+
+                received = await connection.receive()
+        assert received == b"in time"
 
 
 async def test_waiting_to_write_is_over_when_there_is_room() -> None:

@@ -14,8 +14,9 @@ from peekaping.engine.alerts.alerting import Alerting
 from peekaping.engine.alerts.channels import parse_channel
 from peekaping.engine.alerts.delivery import ChannelEntry, NewDelivery
 from peekaping.engine.alerts.reminder import Reminder
-from peekaping.engine.alerts.settings import DAY_MS, ChannelSettings
+from peekaping.engine.alerts.settings import ChannelSettings
 from peekaping.engine.certificate import Certificate, SeenCertificate
+from peekaping.engine.clock import DAY_MS
 from peekaping.engine.engine import Engine
 from peekaping.engine.memory import MemoryStore
 from peekaping.engine.monitor import Notifications

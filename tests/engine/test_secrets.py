@@ -63,11 +63,8 @@ TOKEN_ERROR = {"headers": ["Headers hold a masked value for X-Token; give the se
         (BY_HEADER, {"url": "https://site/"}, HEADERS_ERROR),
         (BY_HEADER, {"url": "http://site:8080/"}, HEADERS_ERROR),
         (BY_PASS, {"url": "http://elsewhere/"}, PASS_ERROR),
-        (
-            BY_PASS,
-            {"url": "http://elsewhere/", "authMethod": "none"},
-            PASS_ERROR,
-        ),  # it could be sent by the next change
+        # It could be sent by the next change.
+        (BY_PASS, {"url": "http://elsewhere/", "authMethod": "none"}, PASS_ERROR),
         (BY_TOKEN_HEADER, {"url": "http://elsewhere/"}, TOKEN_ERROR),
         (BY_TOKEN_HEADER, {"secretHeaders": []}, TOKEN_ERROR),
         (BY_TOKEN_HEADER, {"secretHeaders": None}, TOKEN_ERROR),

@@ -47,7 +47,9 @@ async def test_a_healthy_run_is_forgiven(autojump_clock: MockClock) -> None:
     assert 18 in starts
 
 
-async def test_too_many_crashes_in_too_short_a_time_escalate(autojump_clock: MockClock) -> None:
+async def test_too_many_crashes_in_too_short_a_time_escalate(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
     keeper = supervisor()
 
     async def actor() -> None:
@@ -57,6 +59,9 @@ async def test_too_many_crashes_in_too_short_a_time_escalate(autojump_clock: Moc
     with pytest.raises(Escalated, match="writer crashed 4 times") as caught:
         await keeper.keep("writer", actor, Policy(most_restarts=3, window_s=60))
     assert isinstance(caught.value.__cause__, ValueError)
+    *before, last = caplog.messages
+    assert before == ["writer crashed and will be restarted"] * 3
+    assert last == "writer crashed and has done so too often"
 
 
 async def test_crashes_far_apart_do_not_escalate(autojump_clock: MockClock) -> None:
@@ -102,3 +107,28 @@ async def test_cancelling_stops_an_actor_at_once(autojump_clock: MockClock) -> N
     assert scope.cancelled_caught
     assert trio.current_time() == 5
     assert keeper.restarts == 0
+
+
+async def test_what_crashes_in_the_moment_of_a_stop_is_counted_and_stops_nobody_else(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper = supervisor()
+
+    async def crash_when_cancelled() -> None:
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            raise ValueError("boom") from None
+
+    async def actor() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(crash_when_cancelled)
+            await trio.sleep_forever()
+
+    with trio.move_on_after(5) as scope:
+        await keeper.keep("actor", actor, Policy())
+    assert scope.cancelled_caught
+    assert trio.current_time() == 5
+    (crash,) = keeper.recent
+    assert crash.error.startswith("ExceptionGroup")
+    assert caplog.messages == ["actor crashed and was stopped"]

@@ -119,7 +119,7 @@ async def test_it_is_written_once_and_survives_in_the_file(tmp_path: Path) -> No
     assert sum(statement == "INSERT OR IGNORE INTO" for statement in seen) >= 3
     assert seen.count("INSERT INTO certificate (monitor,") == 1
     async with opened(path) as store:
-        ((_, _, last, certificate),) = await store.load()
+        ((_, _, last, certificate, _),) = await store.load()
     assert last is not None
     assert certificate is not None
     assert certificate.since_ms == first.at < last.at
@@ -198,7 +198,7 @@ async def test_one_that_was_still_to_be_stored_does_not_outlive_its_target() -> 
         id, _ = await added(engine, site.monitor())
         await checked(engine, id, url="http://127.0.0.1:1/")
         store.gate.set()
-    ((_, _, last, certificate),) = await store.load()
+    ((_, _, last, certificate, _),) = await store.load()
     assert last is not None
     assert (last.reason, certificate) == ("connection_refused", None)
 

@@ -160,9 +160,8 @@ async def test_nothing_is_left_of_a_removed_monitor(database: Database, sqlite: 
     await sqlite.roll_up([minute(one, NOON)])
     await sqlite.remove(one)
     await prune(sqlite, NOON)
-    await sqlite.append(
-        [beat(one, NOON + 2, certificate=certificate())]
-    )  # these were on their way when the monitor was removed
+    # These were on their way when the monitor was removed.
+    await sqlite.append([beat(one, NOON + 2, certificate=certificate())])
     await sqlite.roll_up([minute(one, NOON + MINUTE)])
     await sqlite.load()
     for table in ("heartbeat", "recent", "certificate", "minute", "hour", "day", "doomed"):

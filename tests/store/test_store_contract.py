@@ -199,7 +199,10 @@ async def test_a_resumed_monitor_begins_its_retries_anew(store: Store) -> None:
             beat(number, NOON + 3, PENDING, "Resumed", is_check=False),
         ]
     )
-    assert [snapshot.state for snapshot in await store.load()] == [State(PENDING, UP, failures=0)]
+    ((_, state, last, _, newest_at),) = await store.load()
+    assert state == State(PENDING, UP, failures=0)
+    assert last == beat(number, NOON + 1, PENDING)
+    assert newest_at == NOON + 3, "the next heartbeat must come after it, whatever the clock says"
 
 
 # Certificates

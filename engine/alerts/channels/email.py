@@ -62,7 +62,6 @@ class Email(Channel, frozen=True, kw_only=True, tag="email"):
     subject: OptionalText = None
     body: OptionalText = None
 
-    labels: ClassVar[dict[str, str]] = {"from_": "From"}
     secrets: ClassVar[frozenset[str]] = frozenset({"password"})
     rules: ClassVar[dict[str, Rule]] = {
         "host": host_rule,

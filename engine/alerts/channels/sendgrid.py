@@ -26,7 +26,6 @@ class Sendgrid(Worded, frozen=True, kw_only=True, tag="sendgrid"):
     cc: Addresses = ()
     bcc: Addresses = ()
 
-    labels: ClassVar[dict[str, str]] = {**Worded.labels, "from_": "From"}
     secrets: ClassVar[frozenset[str]] = frozenset({"apiKey"})
     rules: ClassVar[dict[str, Rule]] = {
         **Worded.rules,

@@ -23,7 +23,6 @@ class Twilio(Worded, frozen=True, kw_only=True, tag="twilio"):
     from_: Text = msgspec.field(name="from")
     to: Text
 
-    labels: ClassVar[dict[str, str]] = {**Worded.labels, "from_": "From"}
     secrets: ClassVar[frozenset[str]] = frozenset({"authToken"})
     rules: ClassVar[dict[str, Rule]] = {
         **Worded.rules,

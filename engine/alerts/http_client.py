@@ -19,6 +19,7 @@ from peekaping.engine.net.failure import Failed
 from peekaping.engine.net.network import HostNetwork
 from peekaping.engine.net.tls import DEFAULT_TLS, Tls, context_for
 from peekaping.engine.net.trace import Trace
+from peekaping.engine.user_agent import USER_AGENT
 
 MOST_READ = 65536
 """How many bytes of an answer are read, and a little more: services say "ok" or what is wrong."""
@@ -39,7 +40,7 @@ def http_client(network: HostNetwork, tls: Tls = DEFAULT_TLS) -> httpx.AsyncClie
     """
     return httpx.AsyncClient(
         transport=_Transport(network, tls),
-        headers={"User-Agent": "Peekaping", "Accept-Encoding": "identity"},
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
         timeout=None,
     )
 

@@ -16,8 +16,8 @@ from peekaping.engine.alerts.message import Message
 from peekaping.engine.alerts.web import Web
 from peekaping.engine.engine import Engine
 
-from .alert_services import Sites, add_channel, add_sites
-from .scripted import engine_on
+from ..alert_services import Sites, add_channel, add_sites
+from ..scripted import engine_on
 
 APPRISE = {"type": "apprise", "config": {"url": "json://service.example"}}
 MAIL = {"host": "mail.example", "from": "a@mail.example", "to": ["b@mail.example"]}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import trustme
 
-from peekaping.engine.net.client import http_client
+from peekaping.engine.alerts.http_client import http_client
 from peekaping.engine.net.egress import EgressGuard
 from peekaping.engine.net.failure import Failed
+from peekaping.engine.net.host_files import Configuration
 from peekaping.engine.net.network import HostNetwork
-from peekaping.engine.net.resolver import Configuration, Resolver
+from peekaping.engine.net.resolver import Resolver
 from peekaping.engine.net.tls import Tls
 
 from ..targets import saying, server_context, serving
