@@ -1,8 +1,9 @@
 """`python -m bench [NAME...]`: measure, print the tables, keep the record.
 
-What was measured is written after each scenario, so that a run that is ended early keeps what it has: into bench/results, a file
-for each selection of scenarios. With `--keep` a whole run goes into docs/ as well, with the page and the charts. Runs are
-compared with that record, quick ones with the quick one before, and the tables say what has become worse.
+What was measured is written after each scenario into bench/results, a file for each selection of scenarios: as `…-partial.json`
+until the run is whole, so that one that is ended early leaves what it has. With `--keep` a whole run goes into docs/ as well,
+with the page and the charts. Runs are compared with that record, quick ones with the quick one before, and the tables say what
+has become worse.
 
 Exits with 1 when a scenario failed or could not be measured, whatever the figures are.
 """
@@ -60,10 +61,19 @@ def main(names: tuple[str, ...], quick: bool, keep: bool) -> None:
         console.print(f"[yellow]the load average is {record.machine.load:.2f}: something else runs beside")
     path = RESULTS / f"{'-'.join(names and chosen) or 'all'}{'-quick' if quick else ''}.json"
     before = report.read(path if quick else KEPT)
+    partial = path.with_stem(f"{path.stem}-partial")
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    failed: list[str] = []
     try:
-        failed = _measure(console, chosen, record, before, path)
+        _measure(console, chosen, record, before, partial, folder, failed)
     except TooFewCores as error:
         raise click.ClickException(str(error)) from error
+    finally:
+        if failed:
+            console.print(f"logs and databases are in {folder}")
+        else:
+            shutil.rmtree(folder)
+    partial.replace(path)
     console.print(report.table(record.figures, before))
     if before is not None:
         console.print(f"worse is said in comparison with the run of {before.date} at {before.version}")
@@ -71,7 +81,10 @@ def main(names: tuple[str, ...], quick: bool, keep: bool) -> None:
         console.print(f"[yellow]not measured: {name}: {reason}")
     console.print(f"the record is {path}")
     if failed:
-        console.print(f"[red]failed: {', '.join(failed)}{'; nothing is kept in docs/' if keep else ''}")
+        console.print(f"[red]failed: {', '.join(failed)}")
+    if keep and (record.skipped or report.describe() != record.version):
+        raise click.ClickException("nothing is kept in docs/: something is missing, or the code was changed meanwhile")
+    if failed:
         sys.exit(1)
     if keep:
         _write(record, KEPT, DOCS / "charts")
@@ -94,15 +107,21 @@ def _check_keepable(record: Record, names: tuple[str, ...]) -> None:
         raise click.UsageError(f"{load}: wait until it is below {QUIET}, or find what else runs here")
 
 
-def _measure(console: Console, chosen: list[str], record: Record, before: Record | None, path: Path) -> list[str]:
+def _measure(
+    console: Console,
+    chosen: list[str],
+    record: Record,
+    before: Record | None,
+    path: Path,
+    folder: Path,
+    failed: list[str],
+) -> None:
     """Run the scenarios one after the other, and write down and show what each gave.
 
-    One that fails is reported, and the others go on; gives back the names of those.
+    One that fails is reported and put into `failed`, and the others go on.
     """
     seconds = {name: SCENARIOS[name].quick_s if record.quick else SCENARIOS[name].full_s for name in chosen}
     console.print(f"{', '.join(chosen)}: about {_span(sum(seconds.values()))}")
-    failed: list[str] = []
-    folder = Path(tempfile.mkdtemp(prefix="bench-"))
     columns = (TextColumn("{task.fields[doing]}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     # No thread that draws: it would take the target's core.
     with Progress(*columns, console=console, auto_refresh=False) as progress:
@@ -135,11 +154,6 @@ def _measure(console: Console, chosen: list[str], record: Record, before: Record
                 console.print(report.table(figures, before))
             done += expected
             progress.update(task, completed=done)
-    if failed:
-        console.print(f"logs and databases are in {folder}")
-    else:
-        shutil.rmtree(folder)
-    return failed
 
 
 def _span(seconds: float) -> str:

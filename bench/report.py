@@ -83,7 +83,9 @@ def describe() -> str:
 def write(record: Record, path: Path) -> None:
     """Keep a record as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+    new = path.with_suffix(".new")
+    new.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+    new.replace(path)  # whoever is ended meanwhile leaves the old one
 
 
 def read(path: Path) -> Record | None:

@@ -131,7 +131,8 @@ def memory_without_monitors(lab: Lab) -> int:
 
 
 def _look(database: Path, interval_ms: int, began_ms: int, ended_ms: int) -> tuple[int, int, Counter[int]]:
-    """What ended in that time: how many checks, how many good ones, and how many began how many milliseconds late."""
+    """What ended in that time: how many checks, how many good ones, and how many of those that were answered began how many
+    milliseconds late."""
     with closing(sqlite3.connect(database)) as connection:
         numbers = [number for (number,) in connection.execute("SELECT number FROM monitor")]
         connection.execute("CREATE TEMP TABLE slot (monitor INTEGER PRIMARY KEY, phase INTEGER)")
@@ -141,14 +142,14 @@ def _look(database: Path, interval_ms: int, began_ms: int, ended_ms: int) -> tup
         rows = connection.execute(
             f"""
             SELECT
-                max(0, (at - ifnull(response, 0) - phase + {ROUNDING_MS}) % ? - {ROUNDING_MS}) AS late,
-                count(*), sum(code = 200)
+                max(0, (at - response - phase + {ROUNDING_MS}) % ? - {ROUNDING_MS}) AS late,
+                count(*), sum(ifnull(code, 0) = 200)
             FROM {BEATS} NATURAL JOIN slot WHERE at >= ? AND at < ? GROUP BY late
             """,
             (interval_ms, began_ms, ended_ms),
         ).fetchall()
     stored, good = sum(count for _, count, _ in rows), sum(good for _, _, good in rows)
-    return stored, good, Counter({late: count for late, count, _ in rows})
+    return stored, good, Counter({late: count for late, count, _ in rows if late is not None})
 
 
 def _percentile(counts: Counter[int], fraction: float) -> int:

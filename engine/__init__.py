@@ -9,6 +9,7 @@ Imports go one way, api -> store -> engine; inside this folder from the top of t
     memory       a store that keeps all in memory
     alerts/      who is told what: the outbox, the dispatcher, one file for each kind of channel
     actor        one monitor: sleep until due, probe, judge, hand out the heartbeat
+    check        one check under its deadline, and what actors share
     outlets      the three bounded channels and what each does when it is full
     janitor      forgets what is older than it is kept
     supervisor   restarts a crashed actor, one for one

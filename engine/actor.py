@@ -8,27 +8,22 @@ than the actors. Only a monitor that is told has one, for pushes.
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 import trio
 
 from peekaping.engine.certificate import Certificate, SeenCertificate
+from peekaping.engine.check import Services, probe_within, starved
 from peekaping.engine.clock import MINUTE_MS
 from peekaping.engine.monitor import Monitor
-from peekaping.engine.net.network import Network
-from peekaping.engine.net.trace import JUDGE, RESOLVE, Trace
-from peekaping.engine.outlets import Outlets
 from peekaping.engine.probes import prepare
 from peekaping.engine.probes.probe import Probe
 from peekaping.engine.probes.push import Push, PushMonitor
 from peekaping.engine.records import Heartbeat, Outcome, Snapshot, State, Status, plain_message
-from peekaping.engine.schedule import Anchor, next_due, push_expected, retry_due
-from peekaping.engine.timekeeper import Alarm, Timekeeper
-from peekaping.engine.verdict import STARVED_S, judge, may_be_our_slowness, starvation
-
-log = logging.getLogger(__name__)
+from peekaping.engine.schedule import PATIENCE_S, next_due, push_expected, retry_due
+from peekaping.engine.timekeeper import Alarm
+from peekaping.engine.verdict import STARVED_S, judge, starvation
 
 MOST_WAITING_PUSHES = 100
 """More than this many pushes at once for one monitor are refused: its actor takes them in microseconds."""
@@ -37,46 +32,6 @@ PUSH_READ_WITHIN_S = 10.0
 CLOCK_ROUNDING_S = 0.01
 """More than the rounding of the wall clock to milliseconds makes of a check that ended in the instant of its slot."""
 NEVER = float("-inf")
-
-
-class Counters:
-    """What all actors of an engine count together."""
-
-    __slots__ = ("checks", "faults", "late_ms", "missed")
-
-    def __init__(self) -> None:
-        self.checks = 0
-        self.missed = 0
-        """Slots that passed while a check was still running."""
-        self.faults = 0
-        """Checks that a bug or a lack of ours spoiled."""
-        self.late_ms = [0] * 1001
-        """How many checks began n milliseconds after they were due; the last place is for a second and more."""
-
-    def late_percentile(self, fraction: float) -> int:
-        """The lateness that `fraction` of the checks stayed within, in whole milliseconds rounded down."""
-        rest = fraction * sum(self.late_ms)
-        for late, count in enumerate(self.late_ms):
-            rest -= count
-            if rest <= 0:
-                return late
-        return len(self.late_ms) - 1
-
-
-class Services:
-    """What an actor is given."""
-
-    __slots__ = ("anchor", "counters", "network", "outlets", "timekeeper", "utc_ms")
-
-    def __init__(
-        self, network: Network, timekeeper: Timekeeper, outlets: Outlets, counters: Counters, utc_ms: Callable[[], int]
-    ) -> None:
-        self.network = network
-        self.timekeeper = timekeeper
-        self.outlets = outlets
-        self.counters = counters
-        self.utc_ms = utc_ms
-        self.anchor = Anchor(trio.current_time(), utc_ms())
 
 
 class Runtime:
@@ -189,7 +144,7 @@ class Runtime:
                 counters.late_ms[min(1000, int((woken - due) * 1000))] += 1
                 is_early = self.state.failures > 0 and woken < self._failed_due + retry_s
                 self.is_checking = True
-                outcome = await _probe_within(timeout_s, probe, services)
+                outcome = await probe_within(timeout_s, probe, services)
                 self.is_checking = False
                 self.conclude(outcome, is_early=is_early)
                 now = trio.current_time()
@@ -218,7 +173,7 @@ class Runtime:
         elif slot - last_at <= monitor.interval / 1000 + CLOCK_ROUNDING_S:
             return slot
         # It passed while nobody checked. All such are checked soon, a day's monitor too, and spread as their slots are.
-        return self.services.anchor.next_slot(self.entry.number, min(cycle_ms, MINUTE_MS), now)
+        return min(slot, self.services.anchor.next_slot(self.entry.number, min(cycle_ms, MINUTE_MS), now))
 
     def _on_trios_clock(self, at_ms: int) -> float:
         """When that was, as far as the wall clock was not set since."""
@@ -268,54 +223,17 @@ class Runtime:
     def _hear_nothing(self, monitor: PushMonitor, expected: float) -> None:
         interval_s, grace_s, now = monitor.interval / 1000, monitor.grace_ms / 1000, trio.current_time()
         how = starvation(interval_s, noticed_late_s=now - expected - grace_s)
-        if self._push_missed or self.services.timekeeper.slept_s() - self._slept_s > STARVED_S:
+        has_slept = self.services.timekeeper.slept_s() - self._slept_s > STARVED_S
+        if self._push_missed or has_slept:
             self.services.counters.faults += 1
             self.conclude(Outcome(Status.UNKNOWN, "A push was due while this server took none", "starved"))
-            self._expect(now + interval_s)
+            # For a moment of sleep a backup that never comes would else be forgiven for another day.
+            self._expect(now + (interval_s if self._push_missed else min(interval_s, PATIENCE_S)))
         elif how is not None:
             self.services.counters.faults += 1
-            self.conclude(_starved(how))
+            self.conclude(starved(how))
             self._expect(now + min(interval_s, max(grace_s, PUSH_READ_WITHIN_S)) - grace_s)
         else:
             silent_for = f"No push within {interval_s:g} s and {grace_s:g} s of grace"
             self.conclude(Outcome(Status.DOWN, silent_for, "no_push"))
             self.expected = expected + (monitor.retry_interval_ms / 1000 if self.state.failures else interval_s)
-
-
-async def _probe_within(timeout_s: float, probe: Probe, services: Services) -> Outcome:
-    """Run a probe under one deadline. A timeout is the target's failure, a bug or starvation of ours never is."""
-    counters, timekeeper = services.counters, services.timekeeper
-    counters.checks += 1
-    trace = Trace()
-    behind_before_s = timekeeper.behind_at(trace.started)
-    deadline = trace.started + timeout_s
-    found: Outcome | None = None
-    timekeeper.begin(trace.started)
-    try:
-        with trio.CancelScope(deadline=deadline):
-            found = await probe(trace)
-    except Exception as error:  # a bug in a probe, or no memory: the target may be fine
-        counters.faults += 1
-        log.exception("a probe crashed")
-        return Outcome(Status.UNKNOWN, f"The check failed within the monitor: {type(error).__name__}: {error}", "fault")
-    finally:
-        timekeeper.end()
-    if found is not None and not may_be_our_slowness(found):
-        return found
-    doing = trace.doing
-    now = trio.current_time()
-    how = starvation(timeout_s, noticed_late_s=now - deadline, behind_s=timekeeper.behind_at(now) - behind_before_s)
-    if how is None and found is None and trace.phase == JUDGE:  # the answer was there in time
-        how = f"time was up while {doing}"
-    if how is not None:
-        counters.faults += 1
-        return _starved(how)
-    if found is not None:
-        return found
-    if trace.phase == RESOLVE:
-        return Outcome(Status.UNKNOWN, f"Timeout after {timeout_s:g} s while {doing}", "resolver_timeout")
-    return Outcome(Status.DOWN, f"Timeout after {timeout_s:g} s while {doing}", "timeout", phases=trace.finish()[1])
-
-
-def _starved(how: str) -> Outcome:
-    return Outcome(Status.UNKNOWN, f"This host was too busy to check: {how}", "starved")

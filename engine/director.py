@@ -19,9 +19,10 @@ from msgspec import to_builtins
 from msgspec.json import encode
 from msgspec.structs import replace
 
-from peekaping.engine.actor import Runtime, Services
+from peekaping.engine.actor import Runtime
 from peekaping.engine.alerts.alerting import Alerting
 from peekaping.engine.alerts.message import Event
+from peekaping.engine.check import Services
 from peekaping.engine.errors import Invalid, NoSuchMonitor, Stopped
 from peekaping.engine.fields import changed_fields
 from peekaping.engine.monitor import HEADING, Monitor

@@ -14,12 +14,13 @@ from typing import Any
 
 import trio
 
-from peekaping.engine.actor import Counters, Runtime, Services
+from peekaping.engine.actor import Runtime
 from peekaping.engine.alerts.alerting import Alerting
 from peekaping.engine.alerts.directory import Channels
 from peekaping.engine.alerts.outbox import Dispatcher
 from peekaping.engine.alerts.reminder import Reminder
 from peekaping.engine.alerts.web import Web
+from peekaping.engine.check import Counters, Services
 from peekaping.engine.clock import MINUTE_MS, slept_s, utc_ms
 from peekaping.engine.director import Director
 from peekaping.engine.errors import NoSuchMonitor, Overloaded
@@ -151,8 +152,10 @@ class Engine(Reading):
         return await self._director.add(monitor, workspace)
 
     async def update(self, id: str, changes: Mapping[str, Any]) -> Snapshot:
-        """Change the given fields (the API's names); None takes a field back to its default. The next check is at once. A
-        change of the name and of whom it tells alone leaves the checks as they are; what is so already changes nothing.
+        """Change the given fields (the API's names); None takes a field back to its default.
+
+        The next check is at once, or when the one under way has ended, if its target stays. A change of the name and of whom it
+        tells alone leaves the checks as they are; what is so already changes nothing.
 
         Raises:
           NoSuchMonitor, Invalid.

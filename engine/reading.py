@@ -15,7 +15,8 @@ import msgspec
 import trio
 
 from peekaping.engine.accounting import DAY, HOUR, Bucket, parts_of
-from peekaping.engine.actor import Runtime, Services
+from peekaping.engine.actor import Runtime
+from peekaping.engine.check import Services
 from peekaping.engine.director import Director
 from peekaping.engine.hub import Hub
 from peekaping.engine.kept import Kept
@@ -207,10 +208,11 @@ class Reading:
     async def overview(self, workspace: int | None = None) -> Overview:
         """All monitors together, or a workspace's. The buckets may be a moment old (`Kept`), the rest is as of now."""
         by_status = self._by_status(workspace)
+        unknown_reasons = self._unknown_reasons(by_status, workspace)
         totals = await self._totals.get(
             (workspace, self._which_there_are(workspace)), partial(self._read_totals, workspace)
         )
-        return Overview(sum(by_status.values()), by_status, self._unknown_reasons(by_status, workspace), *totals)
+        return Overview(sum(by_status.values()), by_status, unknown_reasons, *totals)
 
     async def _read_totals(self, workspace: int | None) -> list[Bucket]:
         now = self._services.utc_ms()

@@ -37,9 +37,8 @@ def run(lab: Lab) -> list[Figure]:
     with started([sys.executable, "-m", "bench.bare_app"], lab.subject_core, lab.folder / "bare.log") as process:
         url = f"http://127.0.0.1:{process.port()}/"
         bare_us = _cpu_us(lab, process, url, seconds)
-    database = make_database(
-        lab.folder / "api.db", http_monitors(MONITORS, "http://127.0.0.1:9/", 3_600_000)
-    )  # nothing is due meanwhile
+    definitions = http_monitors(MONITORS, "http://127.0.0.1:9/", 3_600_000)  # nothing is due meanwhile
+    database = make_database(lab.folder / "api.db", definitions)
     figures = []
     with serving(lab, database) as server:
         _make_page(server)

@@ -23,6 +23,8 @@ from peekaping.engine.records import Status
 
 CHUNK = 65536
 HEAD_START_S = 0.25
+LAST_WORD_S = 0.05
+"""Left of the deadline for saying why a connection that may still come is given up."""
 LONGEST_USER_TIMEOUT_S = 86_400.0
 
 Late = Callable[[], Awaitable[Sequence[str]]]
@@ -184,6 +186,8 @@ async def _race(addresses: Sequence[str], port: int, guard: EgressGuard, late: L
     """Happy Eyeballs (RFC 8305, 5): an address has a head start of 250 ms over the next, none when it fails sooner."""
     won: list[Connection] = []
     failures: list[Failed] = []
+    unsure: list[Failed] = []
+    """Why nobody knows whether there is another address, which would have answered."""
 
     async def attempt(address: str, failed: trio.Event) -> None:
         try:
@@ -206,16 +210,19 @@ async def _race(addresses: Sequence[str], port: int, guard: EgressGuard, late: L
             if late is not None:
                 try:
                     await attempt_each(await late())
-                except Failed as failure:  # nobody knows whether there is an address that would have answered
-                    failures[:] = [failure]
-                    nursery.cancel_scope.cancel()
+                except Failed as failure:
+                    unsure.append(failure)
+                    nursery.cancel_scope.deadline = trio.current_effective_deadline() - LAST_WORD_S
         if won:
             return won.pop()
+        if unsure:
+            raise unsure[0]
         raise next((failure for failure in failures if failure.status is Status.DOWN), failures[0])
     finally:
         for loser in won:  # two may answer in the same moment; and whoever waits may be cancelled
             loser.close()
         failures.clear()  # or an exception holds a frame that holds the exception
+        unsure.clear()
 
 
 async def _connect(address: str, port: int, guard: EgressGuard) -> Connection:

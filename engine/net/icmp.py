@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 import trio
@@ -21,6 +22,8 @@ import trio
 from peekaping.engine.net.failure import Failed, blame, blame_the_way
 from peekaping.engine.records import Status
 
+MOST_REPORTS = 1000
+"""Taken at once; more than any check sends packets."""
 LARGEST_PAYLOAD = 65507
 """What an IPv4 packet holds beside its own header and ICMP's."""
 
@@ -74,8 +77,8 @@ class Echo:
           Failed: UNKNOWN when this user may not (`ping_not_permitted`) or this host has no way there.
         """
         self._family = family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._said = 0
-        """An error that somebody reported of a packet, for `receive` to tell."""
+        self._said: list[int] = []
+        """Errors that somebody reported, of a packet each, for `receive` to tell."""
         try:
             self._socket = sock = _permitted(family, make)
         except PermissionError as error:
@@ -104,7 +107,8 @@ class Echo:
         await trio.lowlevel.checkpoint()
         while True:
             # What was said of an earlier packet would look like a fault of this host's in sending this one.
-            self._said = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or self._said
+            if said := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                self._note(said)
             try:
                 at = trio.current_time()
                 self._socket.send(packet)
@@ -120,21 +124,31 @@ class Echo:
         Raises:
           Failed: when a router or the target says that a packet could not be delivered.
         """
-        if said := self._said:
-            self._said = 0
-            raise blame_the_way(OSError(said, ""))
         while True:
+            if self._said:
+                raise blame_the_way(OSError(self._said.pop(), ""))
             try:
                 packet = self._socket.recv(65536)
             except BlockingIOError:
                 await trio.lowlevel.wait_readable(self._socket)
                 continue
             except OSError as error:
-                raise blame_the_way(error) from error
+                self._note(error.errno or 0)
+                continue
             reply = echo_reply(self._family, packet)
             if reply is not None and reply.identifier == self._identifier:
                 return reply
             await trio.lowlevel.checkpoint()  # a raw socket is given all of this host's ICMP, which may be without end
+
+    def _note(self, said: int) -> None:
+        """Note an error for each packet that it was reported of, and take the reports out of the socket: while one lies there
+        the socket is never quiet."""
+        reports = 0
+        with suppress(OSError):  # there is none any more
+            while reports < MOST_REPORTS:
+                self._socket.recvmsg(1, 0, socket.MSG_ERRQUEUE)
+                reports += 1
+        self._said += [said] * max(1, reports)
 
     def close(self) -> None:
         """Let go of the socket."""

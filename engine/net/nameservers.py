@@ -12,7 +12,6 @@ before, so that no cache can answer in place of an uplink that is dead. When the
 from __future__ import annotations
 
 import errno
-import os
 import secrets
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -26,7 +25,7 @@ import trio
 from dns.rcode import Rcode
 from dns.rdatatype import RdataType
 
-from peekaping.engine.net.failure import Failed, blame
+from peekaping.engine.net.failure import Failed, blame, blame_the_way
 from peekaping.engine.records import Status
 
 HEAD_STARTS_S = (1.0, 2.0)
@@ -41,6 +40,9 @@ CONTROL_HOLDS_S = 1.0
 DEAD_FOR_S = 30.0
 """How long a nameserver that missed two questions in a row is asked last."""
 CLEAR = frozenset({dns.rcode.NOERROR, dns.rcode.NXDOMAIN})
+
+Said = Sequence[dns.message.Message | None]
+"""What each nameserver has answered so far, in their order."""
 
 
 class Nameserver(NamedTuple):
@@ -106,20 +108,24 @@ class Nameservers:
         message = f"No nameserver of this host answers, so {shown} cannot be found"
         raise Failed(Status.UNKNOWN, "resolver_silent", message)
 
-    async def _race(self, name: dns.name.Name, kind: RdataType, within_s: float) -> Heard:
+    async def _race(
+        self, name: dns.name.Name, kind: RdataType, within_s: float, is_enough: Callable[[Said], bool] | None = None
+    ) -> Heard:
+        """Ask all of them, until what they said is enough, or all that live have spoken."""
+        is_enough = is_enough or _is_final
         servers = tuple(self._servers())
         heard: dict[Nameserver, dns.message.Message] = {}
         unable: dict[Nameserver, Failed] = {}
         pace = min(1.0, within_s / (len(servers) * sum(HEAD_STARTS_S))) if servers else 1.0
 
-        def said() -> list[dns.message.Message | None]:
+        def said() -> Said:
             return [heard.get(server) for server in servers]
 
         async def run(server: Nameserver, asked_at: float, ended: trio.Event) -> None:
             try:
                 heard[server] = await query(name, kind, server)
-            except OSError as error:
-                failure = blame(error)
+            except (OSError, Failed) as error:
+                failure = blame(error) if isinstance(error, OSError) else error.with_traceback(None)
                 if failure.status is Status.UNKNOWN:
                     unable[server] = failure
                 else:
@@ -130,7 +136,7 @@ class Nameservers:
                 unable.pop(server, None)
                 self._missed_at.pop(server, None)
                 self._dead_until.pop(server, None)
-                if _is_final(said()):
+                if is_enough(said()):
                     nursery.cancel_scope.cancel()
             ended.set()
 
@@ -146,7 +152,8 @@ class Nameservers:
                         if not ended.is_set():
                             self._note_silence(server, asked_at)
                     if heard and all(server in heard or self._is_dead(server) for server in servers):
-                        break  # all that live have spoken; to ask again changes nothing
+                        nursery.cancel_scope.cancel()  # all that live have spoken; to ask again changes nothing
+                        break
                 if _best(said()) is not None:
                     nursery.cancel_scope.cancel()
         return Heard(
@@ -166,8 +173,9 @@ class Nameservers:
             async with self._one_control:
                 if trio.current_time() >= self._control_holds_until:
                     name = dns.name.from_text(f"{secrets.token_hex(8)}.com.")
-                    within_s = max(0.0, trio.current_effective_deadline() - trio.current_time())
-                    self._control = await self._race(name, RdataType.A, within_s)
+                    # Somewhat less than is left, for what was heard until then is lost when the time is up.
+                    within_s = max(0.0, 0.9 * (trio.current_effective_deadline() - trio.current_time()))
+                    self._control = await self._race(name, RdataType.A, within_s, lambda said: _best(said) is not None)
                     if self._control.answer is not None or self._control.refusals:  # else it may be the caller's haste
                         self._control_holds_until = trio.current_time() + CONTROL_HOLDS_S
                 return self._control
@@ -192,13 +200,13 @@ def _has_records(answer: dns.message.Message) -> bool:
     return answer.rcode() == dns.rcode.NOERROR and bool(answer.answer)
 
 
-def _best(said: Sequence[dns.message.Message | None]) -> dns.message.Message | None:
+def _best(said: Said) -> dns.message.Message | None:
     """Of what the nameservers said, in their order, the answer to go by: records, else the first clear one."""
     clear = [answer for answer in said if answer is not None and answer.rcode() in CLEAR]
     return next((answer for answer in clear if _has_records(answer)), clear[0] if clear else None)
 
 
-def _is_final(said: Sequence[dns.message.Message | None]) -> bool:
+def _is_final(said: Said) -> bool:
     """Whether no nameserver that is still silent could say anything better."""
     best = _best(said)
     return best is not None and (_has_records(best) or None not in said[: said.index(best)])
@@ -213,16 +221,22 @@ async def query(name: dns.name.Name, kind: RdataType, server: Nameserver) -> dns
     """One question, by TCP when the answer does not fit a datagram; datagrams that are no answer to it are passed over.
 
     Raises:
-      OSError, EOFError, dns.exception.DNSException: the nameserver cannot be reached, or its answer by TCP is none.
+      OSError: the nameserver cannot be reached.
+      Failed, EOFError, dns.exception.DNSException: its answer is cut short, and it gives none by TCP, or none that is valid.
     """
-    question = dns.message.make_query(name, kind)
+    question, (address, port) = dns.message.make_query(name, kind), server
     try:
-        answer, _ = await dns.asyncquery.udp_with_fallback(
-            question, server.address, port=server.port, ignore_unexpected=True, ignore_errors=True
+        return await dns.asyncquery.udp(
+            question, address, port=port, ignore_unexpected=True, ignore_errors=True, raise_on_truncation=True
         )
+    except dns.message.Truncated:
+        pass
+    try:
+        return await dns.asyncquery.tcp(question, address, port=port)
     except trio.BrokenResourceError as error:  # what trio's streams call a reset
-        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from error
-    return answer
+        raise blame_the_way(OSError(errno.ECONNRESET, "")) from error
+    except OSError as error:  # there is a way to who has just answered
+        raise blame_the_way(error) from error
 
 
 def end_of_aliases(answer: dns.message.Message, name: dns.name.Name) -> dns.message.ChainingResult:

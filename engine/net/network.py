@@ -47,7 +47,8 @@ class Network(Protocol):
     async def find(self, host: str, *, ip_version: int | None = None) -> Found:
         """The addresses of a name, in the order to try them; an address is its own. `ip_version` is 4, 6 or None for both.
 
-        They are not checked against the egress guard yet: that happens when something is sent there.
+        They are not checked against the egress guard yet: that happens when something is sent there. Whoever finds that none of
+        them is of use must ask `Found.late` before that is a verdict.
 
         Raises:
           Failed: when there is none.

@@ -144,6 +144,8 @@ class DnsProbe(Probe):
                 answers.append(await query(self._name, RdataType[self._kind], server))
             except OSError as error:
                 failures.append(blame(error))
+            except Failed as failure:
+                failures.append(failure)
             except (EOFError, dns.exception.DNSException) as error:
                 failures.append(Failed(Status.DOWN, "bad_answer", f"The answer is not valid DNS: {error}"))
             nursery.cancel_scope.cancel()

@@ -93,8 +93,8 @@ class When(NamedTuple):
 
 
 AT_ONCE = When("at once", 5000, 0.0, 2.5)
-WITHIN = When("within the timeout", 600, 0.0, 1.0)
-AT_TIMEOUT = When("at the timeout", 600, 0.6, 1.0)
+WITHIN = When("within the timeout", 2000, 0.0, 3.0)
+AT_TIMEOUT = When("at the timeout", 2000, 2.0, 3.0)
 STARVED = When("at the timeout, noticed late", 600, 0.6, 2.0)
 """The loop stands still for a second."""
 

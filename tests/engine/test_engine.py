@@ -10,8 +10,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from peekaping.engine.actor import Counters, Services, _probe_within
 from peekaping.engine.alerts.delivery import NewDelivery
+from peekaping.engine.check import Counters, Services, probe_within
 from peekaping.engine.engine import Engine
 from peekaping.engine.errors import Invalid, NoSuchMonitor, Stopped
 from peekaping.engine.memory import MemoryStore
@@ -604,7 +604,7 @@ async def test_a_target_that_gave_up_on_us_while_we_stood_still_is_not_down(
     given = services()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(given.timekeeper.run)
-        outcome = await _probe_within(30, Frozen(), given)
+        outcome = await probe_within(30, Frozen(), given)
         nursery.cancel_scope.cancel()
     assert outcome.status is status
     assert (outcome.reason == "starved") == (status is UNKNOWN)
@@ -628,9 +628,9 @@ async def test_a_check_during_which_this_host_slept_is_our_own(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(given.timekeeper.run)
         sleeps_s = 3600.0
-        assert (await _probe_within(1, Sleeping(), given)).status is UNKNOWN
+        assert (await probe_within(1, Sleeping(), given)).status is UNKNOWN
         sleeps_s = 0.0
-        assert (await _probe_within(1, Sleeping(), given)).status is DOWN, "what it slept before is nothing to a check"
+        assert (await probe_within(1, Sleeping(), given)).status is DOWN, "what it slept before is nothing to a check"
         nursery.cancel_scope.cancel()
 
 
@@ -645,7 +645,7 @@ async def test_a_standstill_that_ends_just_after_the_deadline_is_seen(autojump_c
     async with trio.open_nursery() as nursery:
         nursery.start_soon(given.timekeeper.run)
         nursery.start_soon(stand_still)
-        outcome = await _probe_within(30, Hanging(), given)
+        outcome = await probe_within(30, Hanging(), given)
         nursery.cancel_scope.cancel()
     assert (outcome.status, outcome.reason) == (UNKNOWN, "starved")
 
@@ -669,7 +669,7 @@ async def test_a_timeout_while_the_loop_stood_still_again_and_again_is_our_own(
     async with trio.open_nursery() as nursery:
         for task in (given.timekeeper.run, tick, stand_still):
             nursery.start_soon(task)
-        assert (await _probe_within(1, Hanging(), given)).status is status
+        assert (await probe_within(1, Hanging(), given)).status is status
         nursery.cancel_scope.cancel()
 
 
@@ -693,7 +693,7 @@ async def test_a_standstill_is_seen_where_monitors_are_few(
         for task in (given.timekeeper.run, tick, stand_still):
             nursery.start_soon(task)
         await trio.sleep(1.3)
-        outcome = await _probe_within(10, Hanging(), given)
+        outcome = await probe_within(10, Hanging(), given)
         assert (outcome.status, outcome.reason) == (UNKNOWN, "starved")
         nursery.cancel_scope.cancel()
 

@@ -259,3 +259,37 @@ async def test_a_deadline_that_has_just_passed_is_a_cancellation_and_no_fault(
         assert patience_s() == 0
         await ask(asked, "site")
     assert scope.cancelled_caught
+
+
+# Two nameservers, of which one is dead
+
+
+def own_zone_alone(question: dns.message.Message) -> dns.message.Message:
+    """A nameserver that fails in its own zone, and refuses all others."""
+    response = dns.message.make_response(question)
+    response.set_rcode(SERVFAIL if question.question[0].name.to_text() == "site." else dns.rcode.REFUSED)
+    return response
+
+
+async def test_a_dead_nameserver_hides_nothing_of_what_the_other_says_of_its_own_zone(
+    network: Make, autojump_clock: MockClock
+) -> None:
+    with trio.fail_after(30):
+        assert await verdict(network(own_zone_alone, silent)) == (DOWN, "name_servfail")
+
+
+async def test_who_has_little_time_hears_the_second_nameserver_too(network: Make, autojump_clock: MockClock) -> None:
+    with trio.fail_after(1):
+        assert await verdict(network(silent, slow(zone(site=None), 0.06))) == (DOWN, "name_silent")
+
+
+async def test_who_is_known_to_be_dead_is_not_waited_for(network: Make, autojump_clock: MockClock) -> None:
+    asking = network(zone(site=SERVFAIL, other=SERVFAIL), silent)
+    for name in ("other", "other"):
+        await verdict(asking, name)
+    began = trio.current_time()
+    with trio.fail_after(30):
+        assert await verdict(asking) == (DOWN, "name_servfail")
+    assert trio.current_time() - began < 2 * sum(nameservers.HEAD_STARTS_S), (
+        "and not the ten seconds that a question may take"
+    )

@@ -381,6 +381,14 @@ class FakeSocket:
         self.type = kind
         self.failing = failing
         self.is_open = True
+        self.reports = 0
+        """How many errors lie in its queue."""
+
+    def recvmsg(self, size: int, ancillary: int, flags: int) -> None:
+        assert flags == socket.MSG_ERRQUEUE
+        if not self.reports:
+            raise BlockingIOError
+        self.reports -= 1
 
     def setblocking(self, flag: bool) -> None: ...
 
@@ -464,7 +472,7 @@ async def test_an_echo_reads_and_writes_its_socket() -> None:
         type = socket.SOCK_DGRAM
         setblocking, send, recv, fileno, close = ours.setblocking, ours.send, ours.recv, ours.fileno, ours.close
         setsockopt, getsockname, connect = FakeSocket.setsockopt, FakeSocket.getsockname, FakeSocket.connect
-        getsockopt = ours.getsockopt
+        getsockopt, recvmsg = ours.getsockopt, ours.recvmsg
         failing = None
 
     echo = Echo("192.0.2.1", lambda *arguments: Connected())  # type: ignore[arg-type]  # enough of a socket
@@ -517,6 +525,19 @@ async def test_what_is_said_of_a_packet_on_the_way_is_the_targets_fault_also_whe
             await echo.receive()
         assert (caught.value.status, caught.value.reason) == (DOWN, "host_unreachable")
         echo.close()
+
+
+async def test_each_packet_that_was_reported_is_told_of_and_the_socket_is_quiet_then() -> None:
+    told = Told(errno.EHOSTUNREACH)
+    told.reports = 3
+    echo = Echo("192.0.2.1", lambda *arguments: told)  # type: ignore[arg-type]  # enough of a socket
+    await echo.send(1, b"")
+    told.recv = lambda size: pytest.fail("it waits for a fourth")  # type: ignore[method-assign]
+    for _ in range(3):
+        with pytest.raises(Failed, match="unreachable"):
+            await echo.receive()
+    assert told.reports == 0, "or the event loop would be woken for it again and again"
+    echo.close()
 
 
 @pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPERM])

@@ -315,6 +315,18 @@ async def test_pushes_that_came_while_this_host_slept_are_no_outage(autojump_clo
         assert engine.get(entry.id).state.status is DOWN
 
 
+async def test_a_moment_of_sleep_does_not_forgive_a_missed_backup_for_another_day(autojump_clock: MockClock) -> None:
+    slept_s = 0.0
+    async with engine_on(ScriptedNetwork(), slept_s=lambda: slept_s) as engine:
+        entry = (await engine.add(job(interval=DAY_S * 1000))).entry
+        await engine.push(entry.push_id or "")
+        slept_s = 1.0
+        await trio.sleep(DAY_S + 11)
+        assert engine.get(entry.id).state.status is Status.UNKNOWN
+        await trio.sleep(3600)
+        assert engine.get(entry.id).state.status is DOWN
+
+
 async def test_silence_is_down_however_long_this_host_slept_before_the_last_push(autojump_clock: MockClock) -> None:
     slept_s = 0.0
     async with engine_on(ScriptedNetwork(), slept_s=lambda: slept_s) as engine:

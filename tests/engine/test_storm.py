@@ -242,7 +242,7 @@ class Storm(RuleBasedStateMachine):
         finally:
             self._is_over = True
             self._given.put(None)
-            self._thread.join()
+            self._thread.join(HANGS_S)
             self._answers.get(timeout=HANGS_S).unwrap()
         assert self.network.open == 0
 
