@@ -16,5 +16,6 @@ Modules import each other from the top of this list to its end:
     tls          how to shake hands
     address      IP addresses as texts
     failure      what goes wrong, and whose fault it is
+    gateway      whether this host's own gateway answers
     trace        where the time of a check went
 """

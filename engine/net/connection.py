@@ -75,8 +75,8 @@ class Connection:
         except OSError as error:
             raise blame(error) from error
         if code not in (0, errno.EISCONN):
-            refused_by = blame_the_way if at_once == errno.EINPROGRESS else blame
-            raise refused_by(OSError(code, ""))
+            said = OSError(code, "")
+            raise blame_the_way(said, address) if at_once == errno.EINPROGRESS else blame(said)
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Shake hands and check the certificate against `host` as `context` says."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from peekaping.engine.net.gateway import dead_gateway
 from peekaping.engine.records import Status
 
 
@@ -49,9 +50,11 @@ _SAID_ON_THE_WAY = frozenset({
 host's own when nobody on its network answers for the address."""
 
 
-def blame_the_way(error: OSError) -> Failed:
+def blame_the_way(error: OSError, address: str | None = None) -> Failed:
     """The failure that an error stands for which came after something was sent: others may have said what means a lack of ours
-    when it comes at once."""
+    when it comes at once. With the target's `address` it is looked whether the silence is that of this host's own gateway."""
+    if error.errno == errno.EHOSTUNREACH and address is not None and (gateway := dead_gateway(address)) is not None:
+        return Failed(Status.UNKNOWN, "no_route", f"This host's gateway {gateway} does not answer")
     if error.errno in _SAID_ON_THE_WAY:
         return Failed(Status.DOWN, "host_unreachable", f"Host unreachable: {os.strerror(error.errno)}")
     return blame(error)

@@ -68,7 +68,7 @@ def echo_reply(family: socket.AddressFamily, packet: bytes) -> Reply | None:
 class Echo:
     """Sends echo requests to one address and receives its replies. Close it, whatever happens; closing never blocks."""
 
-    __slots__ = ("_family", "_identifier", "_said", "_socket")
+    __slots__ = ("_address", "_family", "_identifier", "_said", "_socket")
 
     def __init__(self, address: str, make: Callable[..., socket.socket] = socket.socket) -> None:
         """Open a socket to `address`; never blocks.
@@ -77,6 +77,7 @@ class Echo:
           Failed: UNKNOWN when this user may not (`ping_not_permitted`) or this host has no way there.
         """
         self._family = family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._address = address
         self._said: list[int] = []
         """Errors that somebody reported, of a packet each, for `receive` to tell."""
         try:
@@ -126,7 +127,7 @@ class Echo:
         """
         while True:
             if self._said:
-                raise blame_the_way(OSError(self._said.pop(), ""))
+                raise blame_the_way(OSError(self._said.pop(), ""), self._address)
             try:
                 packet = self._socket.recv(65536)
             except BlockingIOError:

@@ -56,6 +56,7 @@ from .targets import (
     Leave,
     Reset,
     connecting_fails,
+    gateway_is_dead,
     hang_in_handshake,
     issued,
     no_descriptors,
@@ -79,7 +80,8 @@ INTRODUCTION = """# What is detected
 Each line is tested against a target, a nameserver or a host that misbehaves in exactly this way
 (`tests/engine/detection_matrix.py`, from which this page is printed). A fault of this host is `unknown`, never `down`: it changes
 no uptime and sends no alert. The verdict always comes within the monitor's `timeout`, one budget for names, connecting, TLS, all
-redirects and the whole body; where the fault shows by itself, it comes at once."""
+redirects and the whole body; where the fault shows by itself, it comes at once. What lies beyond this host's own gateway is not
+this host: when the line behind it is cut, targets that are given by address are down."""
 
 
 class When(NamedTuple):
@@ -386,6 +388,7 @@ TABLE: dict[str, list[Row]] = {
             UNKNOWN,
             "no_route",
         ),
+        Row("its gateway does not answer", amid(gateway_is_dead, nobody), UNKNOWN, "no_route", says="gateway"),
         Row("a firewall of its own", amid(partial(connecting_fails, errno.EPERM), nobody), UNKNOWN, "forbidden_here"),
         Row("its nameservers are gone", named(silent, silent), UNKNOWN, "resolver_silent", when=WITHIN),
         Row("its nameservers fail every question", named(zone(others=dns.rcode.SERVFAIL)), UNKNOWN, "resolver_refuses"),

@@ -219,3 +219,13 @@ def connecting_fails(number: int, *, on_the_way: bool = False) -> Iterator[None]
 
     with patch("peekaping.engine.net.connection.socket.SocketType", Failing):
         yield
+
+
+@contextmanager
+def gateway_is_dead() -> Iterator[None]:
+    """Nobody on this host's network answers for its gateway."""
+    with (
+        connecting_fails(errno.EHOSTUNREACH, on_the_way=True),
+        patch("peekaping.engine.net.failure.dead_gateway", lambda address: "192.0.2.1"),
+    ):
+        yield
