@@ -86,6 +86,12 @@ def make_database(path: Path, definitions: Iterable[Monitor], push_ids: Iterable
     return path
 
 
+def pause_all(path: Path) -> None:
+    """Let none of a database's monitors be checked."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE monitor SET paused = 1")
+
+
 def http_monitors(count: int, url: str, interval_ms: int, **fields: Any) -> list[Monitor]:
     """So many plain monitors of one target, told apart by the query; `fields` as the API names them."""
     first = parse_monitor(

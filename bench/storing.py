@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from bench.server import http_monitors, make_database, size_of
+from bench.server import http_monitors, make_database, pause_all, size_of
 from peekaping.engine.accounting import DAY, HOUR
 from peekaping.engine.clock import utc_ms
 from peekaping.engine.engine import Engine
@@ -98,7 +98,7 @@ def write_history(path: Path) -> None:
         for table, span, first in (("day", DAY, now - 90 * DAY), ("hour", HOUR, now - 8 * DAY)):
             values = {"span": span, "first": first - first % span, "last": now}
             connection.execute(_HISTORY.format(table=table), values)
-        connection.execute("UPDATE monitor SET paused = 1")
+    pause_all(path)
 
 
 def compact(path: Path) -> int:

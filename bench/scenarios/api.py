@@ -12,7 +12,7 @@ import httpx
 from bench.figures import Figure
 from bench.lab import Lab, Process, started, target
 from bench.peers import wrk
-from bench.server import Server, http_monitors, make_database, serving
+from bench.server import Server, http_monitors, make_database, pause_all, serving
 from bench.steady import late_p99_ms
 from peekaping.engine.clock import utc_ms
 
@@ -37,8 +37,8 @@ def run(lab: Lab) -> list[Figure]:
     with started([sys.executable, "-m", "bench.bare_app"], lab.subject_core, lab.folder / "bare.log") as process:
         url = f"http://127.0.0.1:{process.port()}/"
         bare_us = _cpu_us(lab, process, url, seconds)
-    definitions = http_monitors(MONITORS, "http://127.0.0.1:9/", 3_600_000)  # nothing is due meanwhile
-    database = make_database(lab.folder / "api.db", definitions)
+    database = make_database(lab.folder / "api.db", http_monitors(MONITORS, "http://127.0.0.1:9/", 3_600_000))
+    pause_all(database)  # a start checks within a minute what was never checked
     figures = []
     with serving(lab, database) as server:
         _make_page(server)

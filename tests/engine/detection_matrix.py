@@ -388,7 +388,9 @@ TABLE: dict[str, list[Row]] = {
             UNKNOWN,
             "no_route",
         ),
-        Row("its gateway does not answer", amid(gateway_is_dead, nobody), UNKNOWN, "no_route", says="gateway"),
+        Row(
+            "its gateway (of IPv4) does not answer", amid(gateway_is_dead, nobody), UNKNOWN, "no_route", says="gateway"
+        ),
         Row("a firewall of its own", amid(partial(connecting_fails, errno.EPERM), nobody), UNKNOWN, "forbidden_here"),
         Row("its nameservers are gone", named(silent, silent), UNKNOWN, "resolver_silent", when=WITHIN),
         Row("its nameservers fail every question", named(zone(others=dns.rcode.SERVFAIL)), UNKNOWN, "resolver_refuses"),
